@@ -1,0 +1,45 @@
+# Every target makes the environment it needs; after the first set-up none needs the network.
+PYTHON ?= python3
+VENV := .venv
+PEERS := .venv-peers
+BIN := $(VENV)/bin
+PIP_QUIET := -q --disable-pip-version-check
+
+.PHONY: demo test check bench format venv peers clean
+
+$(VENV)/.ready: setup.cfg pyproject.toml config/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_QUIET) -c config/constraints.txt -e '.[dev]'
+	touch $@
+
+$(PEERS)/.ready: config/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install $(PIP_QUIET) -r config/peers.txt
+	touch $@
+
+venv: $(VENV)/.ready
+
+peers: $(PEERS)/.ready
+
+demo: $(VENV)/.ready
+	$(BIN)/python -m pipelines.demo
+
+test: $(VENV)/.ready $(PEERS)/.ready
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready $(PEERS)/.ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.ready $(PEERS)/.ready
+	$(BIN)/python -m tests.benchmarks
+
+format: $(VENV)/.ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(PEERS) build demo-output *.egg-info
