@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP_QUIET := -q --disable-pip-version-check
 
-.PHONY: demo test check bench format venv peers clean
+.PHONY: demo test check bench format venv peers browser clean
 
 $(VENV)/.ready: setup.cfg pyproject.toml config/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,10 +24,17 @@ peers: $(PEERS)/.ready
 demo: $(VENV)/.ready
 	$(BIN)/python -m pipelines.demo
 
+# Debian's Chromium, for the tests of the HTML pages; where it cannot be installed they skip, saying so.
+browser:
+	@command -v chromedriver >/dev/null || { \
+	  command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; \
+	} || echo "Chromium is not installed: browser tests will be skipped"
+
 test: $(VENV)/.ready $(PEERS)/.ready
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.ready $(PEERS)/.ready
+check: $(VENV)/.ready $(PEERS)/.ready browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
