@@ -1,0 +1,8 @@
+"""`python -m xnat_luigi.cli`."""
+
+import sys
+
+from . import main
+
+if __name__ == "__main__":
+    sys.exit(main())
