@@ -1,7 +1,8 @@
 """The command line `xnat-luigi`: one module per command, loaded only when it is asked for.
 
 A command is a module of this package with `NAME`, `HELP`, `add_arguments(parser)` and
-`run(arguments) -> int`. Its name is the module's with dashes for underscores. Add yours to `COMMANDS`.
+`run(arguments) -> int`. Its name is the module's with dashes for underscores. Add yours to
+`COMMANDS`.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     if "--scheduler-host" not in words and "--scheduler-url" not in words:
         words.append("--local-scheduler")
     try:
-        run_with_retcodes(words)
+        run_with_retcodes(words)  # type: ignore[no-untyped-call]
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     return 0
