@@ -1,0 +1,117 @@
+"""Checks of a study: files and rules in, a verdict out.
+
+`check_files` is the first gate, which needs no rule file: files whole, one study, one and the expected
+patient, no SOPInstanceUID twice, as many files and series as were promised. `check_study` adds a rule file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..dicom import Header, read_header
+from .verdicts import FAIL, PASS, WARN, Finding, Verdict
+
+_SHOWN = 5
+
+
+def check_files(
+    files: Iterable[Header | str | os.PathLike[str]],
+    *,
+    study_uid: str = "",
+    patient_id: str = "",
+    expected_files: int | None = None,
+    minimum_files: int = 1,
+    minimum_series: int = 1,
+    fields: Sequence[str] = (),
+) -> Verdict:
+    """The first gate, for the files of one study.
+
+    files: headers, or paths that are read here. study_uid, patient_id: what is expected, "" for "whatever
+    it is, but one". expected_files: how many there must be exactly, for instance as many as were sent.
+    Raises nothing for what the files hold; every fault is a finding with status fail.
+    """
+    headers = [
+        entry if isinstance(entry, Header) else read_header(entry, fields=fields) for entry in files
+    ]
+    return Verdict.of(
+        (
+            _whole(headers),
+            _count(headers, expected_files, minimum_files),
+            _series_count(headers, minimum_series),
+            _one("one study", "StudyInstanceUID", headers, study_uid),
+            _one("one patient", "PatientID", headers, patient_id),
+            _no_duplicates(headers),
+        )
+    )
+
+
+def _named(headers: Iterable[Header]) -> tuple[str, ...]:
+    return tuple(header.path for header in headers)[:_SHOWN]
+
+
+def _whole(headers: list[Header]) -> Finding:
+    bad = [header for header in headers if not header.whole]
+    if bad:
+        first = bad[0]
+        message = f"{len(bad)} of {len(headers)} files are not whole DICOM files: {first.detail}"
+        return Finding("files whole", FAIL, message, first.state, "whole", files=_named(bad))
+    return Finding("files whole", PASS, f"{len(headers)} files are whole", "whole", "whole")
+
+
+def _count(headers: list[Header], expected: int | None, minimum: int) -> Finding:
+    found = len(headers)
+    if expected is not None:
+        status = PASS if found == expected else FAIL
+        return Finding(
+            "file count", status, f"{found} files, {expected} expected", str(found), str(expected)
+        )
+    status = PASS if found >= minimum else FAIL
+    return Finding("file count", status, f"{found} files", str(found), f"at least {minimum}")
+
+
+def _series_count(headers: list[Header], minimum: int) -> Finding:
+    found = len({header.series_uid for header in headers if header.series_uid})
+    status = PASS if found >= minimum else FAIL
+    return Finding("series count", status, f"{found} series", str(found), f"at least {minimum}")
+
+
+def _one(rule: str, keyword: str, headers: list[Header], wanted: str) -> Finding:
+    """All readable files agree in a field, with the wanted value where one is given."""
+    read = [header for header in headers if header.values]
+    values = Counter(header.get(keyword) for header in read)
+    want = wanted or "one value"
+    if not values:
+        return Finding(rule, FAIL, f"no file tells its {keyword}", "", want)
+    found = ", ".join(repr(value) for value, _ in values.most_common(_SHOWN))
+    if len(values) > 1:
+        main = values.most_common(1)[0][0]
+        odd = [header for header in read if header.get(keyword) != (wanted or main)]
+        message = f"{len(values)} different values of {keyword}: {found}"
+        return Finding(rule, FAIL, message, found, want, files=_named(odd))
+    (value,) = values
+    if wanted and value != wanted:
+        return Finding(rule, FAIL, f"{keyword} is {value!r}, not {wanted!r}", value, wanted)
+    if not value:
+        return Finding(rule, WARN, f"{keyword} is empty", "", want)
+    return Finding(rule, PASS, f"{keyword} is {value!r} everywhere", value, want)
+
+
+def _no_duplicates(headers: list[Header]) -> Finding:
+    counts = Counter(header.sop_uid for header in headers if header.whole and header.sop_uid)
+    twice = {uid for uid, count in counts.items() if count > 1}
+    if twice:
+        again = [header for header in headers if header.sop_uid in twice]
+        message = f"{len(twice)} SOPInstanceUIDs occur more than once"
+        return Finding("unique images", FAIL, message, str(len(twice)), "0", files=_named(again))
+    return Finding("unique images", PASS, f"{len(counts)} different images", "0", "0")
+
+
+def by_series(headers: Iterable[Header]) -> Iterator[tuple[str, list[Header]]]:
+    """SeriesInstanceUID and files, in the order in which series are met."""
+    members: dict[str, list[Header]] = {}
+    for header in headers:
+        if header.whole:
+            members.setdefault(header.series_uid, []).append(header)
+    yield from members.items()
