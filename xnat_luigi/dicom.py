@@ -1,9 +1,10 @@
 """DICOM headers, read just far enough to know whose they are and whether the file is whole.
 
-pydicom reads a file whose end is missing without a word. Here every declared length is compared with what the
-file holds, up to and with the length of the pixel data, and not one byte of pixel data is read. The walk
-itself is plain struct work (a folder of a scanner's night holds ten thousands of files); names of fields,
-value representations and character sets come from pydicom's dictionary.
+pydicom reads a file whose end is missing without a word. Here every declared length is compared
+with what the file holds, up to and with the length of the pixel data, and not one byte of pixel
+data is read. The walk itself is plain struct work (a folder of a scanner's night holds ten
+thousands of files); names of fields, value representations and character sets come from pydicom's
+dictionary.
 
 Knows nothing of XNAT and nothing of Luigi; `intake` and `qc` stand on it.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from struct import Struct
-from struct import error as StructError
+from struct import error as struct_error
 from typing import BinaryIO, NamedTuple, Protocol
 
 from pydicom.charset import convert_encodings, decode_bytes
@@ -101,9 +102,10 @@ _NUMBERS = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d", "U
 class Header:
     """One file as its header tells it; plain data, safe to send to another process.
 
-    `state` is one of `WHOLE`, `TRUNCATED`, `NOT_DICOM`, `UNREADABLE` and `detail` says in a sentence what
-    is wrong. `values` maps keywords to text as stored (several values separated by a backslash), absent
-    fields are absent. `size` is in bytes. `modified` is the file's time of change in nanoseconds.
+    `state` is one of `WHOLE`, `TRUNCATED`, `NOT_DICOM`, `UNREADABLE` and `detail` says in a
+    sentence what is wrong. `values` maps keywords to text as stored (several values separated by a
+    backslash), absent fields are absent. `size` is in bytes. `modified` is the file's time of
+    change in nanoseconds.
     """
 
     path: str
@@ -275,7 +277,7 @@ def _read(
     state, detail = WHOLE, ""
     try:
         walk.run()
-    except (Damage, StructError) as damage:
+    except (Damage, struct_error) as damage:
         state, detail = TRUNCATED, str(damage)
     return Header(
         path, source.size, state, detail, walk.values, walk.syntax, walk.pixel_bytes, modified
@@ -485,7 +487,7 @@ def _text(raw: bytes, vr: str, order: str, encodings: list[str]) -> str:
     if raw.isascii():
         return raw.decode("ascii").strip("\0 ")
     if encodings:
-        return str(decode_bytes(raw, encodings, {"\\", "^", "="})).strip("\0 ")
+        return str(decode_bytes(raw, encodings, {0x5C, 0x5E, 0x3D})).strip("\0 ")
     return raw.decode("latin-1").strip("\0 ")
 
 
@@ -496,7 +498,9 @@ def _name(tag: int) -> str:
 
 
 def open_dataset(path: str | Path, *, pixels: bool = False) -> object:
-    """The pydicom data set of a file, with or without its pixel data, for what needs more than text."""
+    """The pydicom data set of a file, with or without its pixel data, for what needs more than
+    text.
+    """
     from pydicom import dcmread
 
     return dcmread(path, stop_before_pixels=not pixels)

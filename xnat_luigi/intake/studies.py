@@ -1,8 +1,8 @@
 """A folder of DICOM files, grouped into studies, with everything that is wrong with it.
 
 `read_folder` walks, `group` sorts headers into studies; both return plain data. Nothing is left out
-silently: what belongs to no study is a `Problem` of the folder, what is wrong inside a study is a `Problem`
-of that study.
+silently: what belongs to no study is a `Problem` of the folder, what is wrong inside a study is a
+`Problem` of that study.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ class Series:
 class Study:
     """One study: plain data, safe to send to another process.
 
-    `series` holds the files that may be sent; truncated ones and duplicates are in `problems` (a truncated
-    file is never part of a series). `patients` are all PatientIDs met, the most frequent first.
+    `series` holds the files that may be sent; truncated ones and duplicates are in `problems` (a
+    truncated file is never part of a series). `patients` are all PatientIDs met, the most frequent
+    first.
     """
 
     uid: str
@@ -124,8 +125,8 @@ def read_folder(
     workers: threads that read (they hide the disk's waiting, not the processor's work).
     progress: called with the number of files looked at so far.
 
-    Raises XNATValueError when the path does not exist. Files that cannot be read, are not DICOM or are cut
-    short are problems of the result, never errors.
+    Raises XNATValueError when the path does not exist. Files that cannot be read, are not DICOM or
+    are cut short are problems of the result, never errors.
     """
     root = Path(path)
     if not root.exists():
@@ -136,7 +137,9 @@ def read_folder(
 
 
 def walk(root: Path) -> Iterator[str]:
-    """All regular files below a folder, in a stable order; other things (sockets, devices) are left out."""
+    """All regular files below a folder, in a stable order; other things (sockets, devices) are
+    left out.
+    """
     pending = [str(root)]
     while pending:
         with os.scandir(pending.pop()) as entries:
@@ -183,8 +186,8 @@ def group(
 ) -> Studies:
     """Sort headers into studies; the same headers in any order give the same result.
 
-    same_content: called with two paths of equal headers, to tell a copy from another image that wears the
-    same SOPInstanceUID; without it equal headers of equal size count as a copy.
+    same_content: called with two paths of equal headers, to tell a copy from another image that
+    wears the same SOPInstanceUID; without it equal headers of equal size count as a copy.
     """
     problems: list[Problem] = []
     members: dict[str, list[Header]] = {}
@@ -199,7 +202,9 @@ def group(
 
 
 def _homeless(header: Header) -> Problem | None:
-    """Why a file belongs to no study; a truncated one belongs to its study when it still names it."""
+    """Why a file belongs to no study; a truncated one belongs to its study when it still names
+    it.
+    """
     if header.state in (NOT_DICOM, UNREADABLE):
         return Problem(header.path, header.state, header.detail)
     if header.get("SOPClassUID") == _DICOMDIR_CLASS or Path(header.path).name == "DICOMDIR":

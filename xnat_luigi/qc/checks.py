@@ -1,7 +1,8 @@
 """Checks of a study: files and rules in, a verdict out.
 
-`check_files` is the first gate, which needs no rule file: files whole, one study, one and the expected
-patient, no SOPInstanceUID twice, as many files and series as were promised. `check_study` adds a rule file.
+`check_files` is the first gate, which needs no rule file: files whole, one study, one and the
+expected patient, no SOPInstanceUID twice, as many files and series as were promised. `check_study`
+adds a rule file.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ def check_files(
 ) -> Verdict:
     """The first gate, for the files of one study.
 
-    files: headers, or paths that are read here. study_uid, patient_id: what is expected, "" for "whatever
-    it is, but one". expected_files: how many there must be exactly, for instance as many as were sent.
+    files: headers, or paths that are read here. study_uid, patient_id: what is expected, "" for
+    "whatever it is, but one". expected_files: how many there must be exactly, for instance as many
+    as were sent.
     Raises nothing for what the files hold; every fault is a finding with status fail.
     """
     headers = [

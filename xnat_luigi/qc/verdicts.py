@@ -18,8 +18,8 @@ STATUSES = (PASS, WARN, FAIL)
 class Finding:
     """One rule looked at one thing: the value found beside the value wanted.
 
-    `series` is the SeriesInstanceUID it concerns, "" for the study as a whole; `files` names the files
-    that show it (not more than a handful).
+    `series` is the SeriesInstanceUID it concerns, "" for the study as a whole; `files` names the
+    files that show it (not more than a handful).
     """
 
     rule: str
@@ -37,7 +37,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All findings of a study; as bad as its worst finding, and a fail when nothing was checked at all."""
+    """All findings of a study; as bad as its worst finding, and a fail when nothing was checked at
+    all.
+    """
 
     findings: tuple[Finding, ...]
 
