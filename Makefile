@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP_QUIET := -q --disable-pip-version-check
 
-.PHONY: demo test check bench format venv peers browser clean
+.PHONY: demo test check bench format venv peers browser docs clean
 
 $(VENV)/.ready: setup.cfg pyproject.toml config/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,10 @@ check: $(VENV)/.ready $(PEERS)/.ready browser
 
 bench: $(VENV)/.ready $(PEERS)/.ready
 	$(BIN)/python -m tests.benchmarks
+
+# The reference, made from the docstrings: build/reference/index.html.
+docs: $(VENV)/.ready
+	$(BIN)/pdoc --docformat markdown -o build/reference xnat_luigi
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
