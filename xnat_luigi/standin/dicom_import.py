@@ -106,7 +106,7 @@ def read_header(source: bytes | Path | IO[bytes]) -> Header:
             )
             values = {}
             encodings = _encodings(_text(dataset, tag_for_keyword("SpecificCharacterSet"), []))
-            for element_tag in dataset.keys():
+            for element_tag in list(dataset.keys()):
                 keyword = keyword_for_tag(element_tag)
                 values[keyword] = _text(dataset, element_tag, encodings)
         except Exception:  # pydicom raises many kinds on bytes that are no DICOM
