@@ -64,7 +64,7 @@ class Tracking:
             )
             if restart:
                 self.store.change(
-                    "UPDATE tracking SET succeeded = NULL, final = NULL WHERE login = ? AND key = ?",
+                    "UPDATE tracking SET succeeded=NULL, final=NULL WHERE login = ? AND key = ?",
                     login,
                     key,
                 )
