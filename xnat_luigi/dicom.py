@@ -104,8 +104,9 @@ class Header:
 
     `state` is one of `WHOLE`, `TRUNCATED`, `NOT_DICOM`, `UNREADABLE` and `detail` says in a
     sentence what is wrong. `values` maps keywords to text as stored (several values separated by a
-    backslash), absent fields are absent. `size` is in bytes. `modified` is the file's time of
-    change in nanoseconds.
+    backslash), absent fields are absent; `asked` are the
+    keywords that were asked for beside `FIELDS`. `size` is in bytes. `modified` is the file's time
+    of change in nanoseconds.
     """
 
     path: str
@@ -116,6 +117,7 @@ class Header:
     syntax: str = ""
     pixel_bytes: int | None = None
     modified: int = 0
+    asked: tuple[str, ...] = ()
 
     def get(self, keyword: str) -> str:
         """The value of a field, "" when the file does not hold it."""
@@ -240,14 +242,16 @@ def read_header(path: str | os.PathLike[str], *, fields: Iterable[str] = ()) -> 
     Never raises for what the file holds or for a file that cannot be read: that is in `state`.
     Raises ValueError for a field nobody knows.
     """
-    wanted = _wanted(fields)
+    asked = tuple(fields)
+    wanted_tags(FIELDS + asked)
     name = os.fspath(path)
     try:
         with open(name, "rb", buffering=0) as handle:
             facts = os.fstat(handle.fileno())
-            return _read(_FileSource(handle, facts.st_size), name, facts.st_mtime_ns, wanted)
+            return _read(_FileSource(handle, facts.st_size), name, facts.st_mtime_ns, asked)
     except OSError as error:
-        return Header(name, 0, UNREADABLE, f"cannot be read: {error.strerror or error}")
+        why = f"cannot be read: {error.strerror or error}"
+        return Header(name, 0, UNREADABLE, why, asked=asked)
 
 
 def read_head(head: bytes, size: int, *, path: str = "", fields: Iterable[str] = ()) -> Header:
@@ -255,32 +259,30 @@ def read_head(head: bytes, size: int, *, path: str = "", fields: Iterable[str] =
 
     For files that lie on a server. Raises NeedMore when the header is longer than `head`.
     """
-    return _read(_HeadSource(head, size), path, 0, _wanted(fields))
+    return _read(_HeadSource(head, size), path, 0, tuple(fields))
 
 
-@lru_cache(maxsize=64)
-def _all_fields(fields: tuple[str, ...]) -> Mapping[int, tuple[str, str]]:
-    return wanted_tags(FIELDS + fields)
-
-
-def _wanted(fields: Iterable[str]) -> Mapping[int, tuple[str, str]]:
-    return _all_fields(tuple(fields))
-
-
-def _read(
-    source: _Source, path: str, modified: int, wanted: Mapping[int, tuple[str, str]]
-) -> Header:
+def _read(source: _Source, path: str, modified: int, asked: tuple[str, ...]) -> Header:
     head = source.read(0, _WINDOW)
     if len(head) < 132 or head[128:132] != b"DICM":
-        return Header(path, source.size, NOT_DICOM, _why_not(head), modified=modified)
-    walk = _Walk(source, head, wanted)
+        why = _why_not(head)
+        return Header(path, source.size, NOT_DICOM, why, modified=modified, asked=asked)
+    walk = _Walk(source, head, wanted_tags(FIELDS + asked))
     state, detail = WHOLE, ""
     try:
         walk.run()
     except (Damage, struct_error) as damage:
         state, detail = TRUNCATED, str(damage)
     return Header(
-        path, source.size, state, detail, walk.values, walk.syntax, walk.pixel_bytes, modified
+        path,
+        source.size,
+        state,
+        detail,
+        walk.values,
+        walk.syntax,
+        walk.pixel_bytes,
+        modified,
+        asked,
     )
 
 

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..dicom import Header, read_header
+from .headers import check_consistency, check_gaps
+from .material import Material, make_material
+from .pixels import check_pixels
+from .privacy import check_privacy
+from .protocol import check_calls, check_labels, check_series
+from .rules import Rules
 from .verdicts import FAIL, PASS, WARN, Finding, Verdict
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 _SHOWN = 5
 
@@ -110,10 +120,52 @@ def _no_duplicates(headers: list[Header]) -> Finding:
     return Finding("unique images", PASS, f"{len(counts)} different images", "0", "0")
 
 
-def by_series(headers: Iterable[Header]) -> Iterator[tuple[str, list[Header]]]:
-    """SeriesInstanceUID and files, in the order in which series are met."""
-    members: dict[str, list[Header]] = {}
-    for header in headers:
-        if header.whole:
-            members.setdefault(header.series_uid, []).append(header)
-    yield from members.items()
+def check_study(
+    files: Iterable[Header | str | os.PathLike[str]] | Material,
+    rules: Rules,
+    *,
+    subject: str = "",
+    session: str = "",
+    study_uid: str = "",
+    patient_id: str = "",
+    open_file: Callable[[Header], Dataset] | None = None,
+) -> Verdict:
+    """The first gate and everything a rule file asks for.
+
+    files: headers (read with `rules.fields`), paths, or material made before. subject, session:
+    labels the study has or shall have. open_file: how to get at a whole file when it does not lie
+    on this disk.
+
+    Raises RulesError when one's own check cannot be loaded; everything else is a finding.
+    """
+    if isinstance(files, Material):
+        material = files
+    else:
+        material = make_material(
+            files,
+            fields=rules.fields,
+            subject=subject,
+            session=session,
+            study_uid=study_uid,
+            open_file=open_file,
+        )
+    gate = check_files(
+        material.headers,
+        study_uid=material.study_uid,
+        patient_id=patient_id,
+        minimum_files=rules.minimum_files,
+        minimum_series=rules.minimum_series,
+    )
+    return gate + Verdict.of(_by_rules(rules, material))
+
+
+def _by_rules(rules: Rules, material: Material) -> Iterator[Finding]:
+    yield from check_labels(rules, material)
+    yield from check_series(rules, material)
+    yield from check_gaps(rules, material)
+    for series in material.series:
+        yield from check_consistency(rules, series)
+    if rules.pixels:
+        yield from check_pixels(rules, material)
+    yield from check_privacy(rules, material)
+    yield from check_calls(rules, material)
