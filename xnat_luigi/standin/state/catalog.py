@@ -1,0 +1,183 @@
+"""Catalog XML on disk: which files a resource has, with their digests and times (A 6.6)."""
+
+from __future__ import annotations
+
+import os
+import threading
+import xml.etree.ElementTree as ElementTree
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+__all__ = ["Catalog", "Entry", "read_catalog", "write_catalog"]
+
+CAT = "{http://nrg.wustl.edu/catalog}"
+XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+_KEPT = 256
+_cache: OrderedDict[tuple[str, int, int, int], Catalog] = OrderedDict()
+_cache_lock = threading.Lock()
+_ATTRIBUTES = {
+    "uri": "URI",
+    "id": "ID",
+    "name": "name",
+    "cache_path": "cachePath",
+    "digest": "digest",
+    "format": "format",
+    "content": "content",
+    "created_by": "createdBy",
+    "created_time": "createdTime",
+    "created_event": "createdEventId",
+    "modified_by": "modifiedBy",
+    "modified_time": "modifiedTime",
+    "modified_event": "modifiedEventId",
+    "uid": "UID",
+    "instance": "instanceNumber",
+}
+
+
+@dataclass
+class Entry:
+    """One file of a catalog. `uri` is its path relative to the resource's folder."""
+
+    uri: str
+    id: str = ""
+    name: str = ""
+    cache_path: str = ""
+    digest: str = ""
+    format: str = ""
+    content: str = ""
+    created_by: str = ""
+    created_time: str = ""
+    created_event: str = ""
+    modified_by: str = ""
+    modified_time: str = ""
+    modified_event: str = ""
+    uid: str = ""
+    instance: str = ""
+    size: int | None = None
+    tags: list[str] = field(default_factory=list)
+    meta: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The relative path; for remote or absolute URIs it is `cachePath` or `ID`."""
+        if "://" in self.uri or self.uri.startswith("/"):
+            return self.cache_path or self.id
+        return self.uri
+
+
+@dataclass
+class Catalog:
+    """A catalog; `dicom` makes it a `cat:DCMCatalog`."""
+
+    entries: list[Entry] = field(default_factory=list)
+    dicom: bool = False
+    uid: str = ""
+    meta: dict[str, str] = field(default_factory=dict)
+
+    def find(self, path: str) -> Entry | None:
+        """The entry of this path: by URI first, then by ID."""
+        for entry in self.entries:
+            if entry.path == path:
+                return entry
+        return next((entry for entry in self.entries if entry.id == path), None)
+
+    def copy(self) -> Catalog:
+        """A copy that may be changed; the one that `read_catalog` gave is shared."""
+        entries = [
+            Entry(**{**vars(e), "tags": list(e.tags), "meta": dict(e.meta)}) for e in self.entries
+        ]
+        return Catalog(entries, self.dicom, self.uid, dict(self.meta))
+
+
+def read_catalog(path: Path) -> Catalog:
+    """The catalog at `path`, from memory when the file has not changed; do not change the result.
+
+    Raises: `OSError`; `xml.etree.ElementTree.ParseError` when it is damaged.
+    """
+    facts = path.stat()
+    key = (str(path), facts.st_mtime_ns, facts.st_size, facts.st_ino)
+    with _cache_lock:
+        found = _cache.get(key)
+        if found is not None:
+            _cache.move_to_end(key)
+            return found
+    catalog = _parse(ElementTree.parse(path).getroot())
+    with _cache_lock:
+        _cache[key] = catalog
+        while len(_cache) > _KEPT:
+            _cache.popitem(last=False)
+    return catalog
+
+
+def _parse(root: ElementTree.Element) -> Catalog:
+    catalog = Catalog(dicom=root.tag == f"{CAT}DCMCatalog", uid=root.get("UID", ""))
+    catalog.meta = _read_meta(root)
+    entries = root.find(f"{CAT}entries")
+    for element in entries if entries is not None else ():
+        values = {name: element.get(there, "") for name, there in _ATTRIBUTES.items()}
+        entry = Entry(**values)  # type: ignore[arg-type]
+        entry.meta = _read_meta(element)
+        size = entry.meta.pop("SIZE", "")
+        entry.size = int(size) if size.isdigit() else None
+        tags = element.find(f"{CAT}tags")
+        entry.tags = [tag.text or "" for tag in tags] if tags is not None else []
+        catalog.entries.append(entry)
+    return catalog
+
+
+def _read_meta(element: ElementTree.Element) -> dict[str, str]:
+    fields = element.find(f"{CAT}metaFields")
+    if fields is None:
+        return {}
+    return {f.get("name", ""): f.text or "" for f in fields}
+
+
+def _text(value: str) -> str:
+    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _meta_lines(meta: dict[str, str]) -> str:
+    return "".join(
+        f"<cat:metaField name={quoteattr(name)}>{_text(value)}</cat:metaField>"
+        for name, value in meta.items()
+    )
+
+
+def _entry_line(entry: Entry, dicom: bool) -> str:
+    attributes = "".join(
+        f" {there}={quoteattr(value)}"
+        for name, there in _ATTRIBUTES.items()
+        if (value := getattr(entry, name))
+    )
+    kind = ' xsi:type="cat:dcmEntry"' if dicom and entry.uid else ""
+    tags = "".join(f"<cat:tag>{_text(tag)}</cat:tag>" for tag in entry.tags)
+    tags = f"<cat:tags>{tags}</cat:tags>" if tags else ""
+    meta = dict(entry.meta)
+    if entry.size is not None:
+        meta["SIZE"] = str(entry.size)
+    fields = f"<cat:metaFields>{_meta_lines(meta)}</cat:metaFields>" if meta else ""
+    return f"  <cat:entry{attributes}{kind}>{tags}{fields}</cat:entry>\n"
+
+
+def format_catalog(catalog: Catalog, extra: dict[str, str] | None = None) -> bytes:
+    """The XML of a catalog; `extra` meta fields are added to those it has."""
+    kind = "cat:DCMCatalog" if catalog.dicom else "cat:Catalog"
+    uid = f" UID={quoteattr(catalog.uid)}" if catalog.uid else ""
+    meta = {**catalog.meta, **(extra or {})}
+    fields = f" <cat:metaFields>{_meta_lines(meta)}</cat:metaFields>\n" if meta else ""
+    entries = "".join(_entry_line(entry, catalog.dicom) for entry in catalog.entries)
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<{kind}{uid}'
+        ' xmlns:cat="http://nrg.wustl.edu/catalog"'
+        ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">\n'
+        f"{fields} <cat:entries>\n{entries} </cat:entries>\n</{kind}>\n"
+    ).encode()
+
+
+def write_catalog(path: Path, catalog: Catalog) -> None:
+    """Replaces the catalog at `path` in one step, so that a killed server leaves the old or the new."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    part.write_bytes(format_catalog(catalog))
+    os.replace(part, path)
