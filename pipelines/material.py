@@ -1,7 +1,7 @@
 """Studies made of real DICOM: the CT and MR images inside pydicom, made into series and sessions.
 
 The headers stay those of the scanners; UIDs, names, numbers and positions are rewritten and the
-pixels tiled to the half megabyte of a clinical slice. The same arguments always give the same bytes.
+pixels tiled to the half megabyte of a clinical slice. Equal arguments always give equal bytes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,26 @@
+"""Luigi tasks for an XNAT server; `luigi --module xnat_luigi.tasks xnat.NAME ...` runs one.
+
+Importing this package changes settings of Luigi that would hide failures, where the user's
+configuration says nothing (`settings.DEFAULTS`).
+"""
+
+from .settings import apply_defaults
+
+apply_defaults()
+
+from .archive import ArchiveSession  # noqa: E402
+from .base import XnatTask  # noqa: E402
+from .importing import ImportSession  # noqa: E402
+from .qc import QCSession, SessionHeldError  # noqa: E402
+from .refresh import ExperimentReady, RefreshCatalog, RefreshSession  # noqa: E402
+
+__all__ = [
+    "ArchiveSession",
+    "ExperimentReady",
+    "ImportSession",
+    "QCSession",
+    "RefreshCatalog",
+    "RefreshSession",
+    "SessionHeldError",
+    "XnatTask",
+]

@@ -1,0 +1,44 @@
+"""What all tasks share: a server, a project, strings for parameters and nothing alive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import luigi
+
+from ..connection.registry import connection_for
+from .status import StatusLine
+
+if TYPE_CHECKING:
+    from ..connection.login import Connection
+
+__all__ = ["XnatTask"]
+
+
+class XnatTask(luigi.Task):
+    """A task about one project of one server.
+
+    Parameters name the server and never hold a secret: user and password come from the environment
+    or from netrc, in the process that uses them. No object on a task survives a fork or needs to:
+    connections belong to the registry and are asked for inside `complete()` and `run()`.
+    """
+
+    task_namespace = "xnat"
+
+    server: str = luigi.StrParameter(
+        description="address of the server, such as https://xnat.example.org"
+    )
+    project: str = luigi.StrParameter(description="project ID")
+
+    @property
+    def resources(self) -> dict[str, int]:
+        """One unit of `xnat` each; the limit is `[resources] xnat` of the scheduler, 4 if unset."""
+        return {"xnat": 1}
+
+    def connect(self) -> Connection:
+        """This process's connection; belongs to the registry, do not close it."""
+        return connection_for(self.server)
+
+    def status_line(self) -> StatusLine:
+        """The voice of this run on the scheduler's page."""
+        return StatusLine(self)

@@ -1,0 +1,88 @@
+"""The gate before the archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import luigi
+
+from ..exceptions import XNATError
+from ..intake.studies import Study
+from ..qc.checks import check_files
+from ..qc.verdicts import FAIL, PASS, WARN, Finding, Verdict
+from ..rest import prearchive
+from ..rest.records import PrearchiveRow
+from ..targets.evidence import VerdictTarget
+from ..targets.prearchive import StudyTarget
+from .importing import ImportSession, StudyTask
+
+__all__ = ["GatedTask", "QCSession", "SessionHeldError"]
+
+
+class SessionHeldError(XNATError):
+    """QC keeps a study out of the archive; the message gives the reasons and the evidence."""
+
+
+class GatedTask(StudyTask):
+    """A study's task that knows where verdicts lie and what they may say."""
+
+    evidence: str = luigi.StrParameter(
+        default="evidence", description="folder for the verdicts, one JSON file a study"
+    )
+    patient: str = luigi.StrParameter(default="", description="PatientID expected, empty for any")
+    allow_warnings: bool = luigi.BoolParameter(description="warnings do not hold a study")
+
+    @property
+    def verdict(self) -> VerdictTarget:
+        """Where the verdict about this study lies."""
+        path = Path(self.evidence) / self.project / f"{self.session}-{self.study}.json"
+        return VerdictTarget(str(path), f"{PASS},{WARN}" if self.allow_warnings else PASS)
+
+
+class QCSession(GatedTask):
+    """The first gate: nothing is archived before this task has written a good verdict.
+
+    Files whole, one study, one patient, nothing twice, and the prearchive holds as many files as
+    were sent. The verdict is kept below `evidence`, good or bad; a bad one ends the task with its
+    reasons, and looking again is running it again.
+    """
+
+    def requires(self) -> ImportSession:
+        return self.clone(ImportSession)
+
+    def output(self) -> VerdictTarget:
+        return self.verdict
+
+    def run(self) -> None:
+        study = self.read_study()
+        # Files that are no part of any series (cut, twice) are left out of `study.files`.
+        odd = dict.fromkeys(problem.path for problem in study.problems)
+        odd = {path: None for path in odd if path not in {file.path for file in study.files}}
+        verdict = check_files(
+            [*study.files, *odd], study_uid=self.study, patient_id=self.patient
+        ) + Verdict.of([self._compare(study)])
+        target = self.verdict
+        target.write(verdict)
+        self.status_line().say(f"verdict: {verdict.status}", done=1.0, final=True)
+        if not target.exists():
+            raise SessionHeldError(
+                f"{self.session} ({self.study}) is held, not archived: "
+                f"{'; '.join(verdict.reasons)}. The whole verdict is in {target.path}"
+            )
+
+    def _compare(self, study: Study) -> Finding:
+        """What the prearchive holds beside what was sent."""
+        rule = "arrived"
+        row = StudyTarget(self.server, self.project, self.study).find()
+        if not isinstance(row, PrearchiveRow):
+            return Finding(rule, PASS, "the study is archived already")
+        connection = self.connect()
+        found = sum(
+            resource.file_count or 0
+            for scan in prearchive.list_scans(connection, row)
+            for resource in prearchive.list_resources(connection, row, scan.id)
+        )
+        wanted = len(study.files)
+        status = PASS if found == wanted else FAIL
+        message = f"the prearchive holds {found} files, {wanted} were sent"
+        return Finding(rule, status, message, str(found), str(wanted))
