@@ -7,6 +7,7 @@ of varying length (wire contract A 3.1), and are compared as the server's words 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +83,7 @@ class Experiment:
     insert_date: str = ""
     last_modified: str = ""
     uri: str = ""
+    more: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
