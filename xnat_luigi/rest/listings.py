@@ -263,7 +263,7 @@ def list_experiments(
     filters : mapping, optional
         See `select_rows`.
     """
-    own = _EXPERIMENT_COLUMNS
+    own: tuple[str, ...] = _EXPERIMENT_COLUMNS
     if project is None and xsi_type is None:
         own = tuple(name for name in own if not name.startswith("subject_"))  # these would narrow
     further = [name for name in columns if name not in own]

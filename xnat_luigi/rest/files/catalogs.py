@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from ... import uris
 from ...exceptions import XNATIntegrityError, XNATPageError
-from ...safexml import Element, parse
+from ...safexml import parse
 from ..answers import number
 from ..documents import resolve
 from ..records import Catalog, CatalogEntry
 
 if TYPE_CHECKING:
     from ...connection.login import Connection
+    from ...safexml import Element
 
 __all__ = ["parse_catalog", "read_catalog"]
 

@@ -1,0 +1,344 @@
+"""Files from disk into one resource, proven by a listing afterwards (wire contract A 6.4).
+
+The server says 200 to an upload that stored nothing, so only the listing counts: every file must
+be there with its size and, where the server has one, its digest. What is there already and equal
+is not sent again, so a broken upload is resumed by calling again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..exceptions import (
+    XNATConnectionError,
+    XNATResponseError,
+    XNATUnclearError,
+    XNATUploadError,
+    XNATValueError,
+)
+from ..rest.absence import find_resource
+from ..rest.contents import list_files
+from ..rest.documents import get_item
+from ..rest.files.download import open_file
+from ..rest.files.upload import check_file_path, put_archive, put_file
+from ..rest.records import File
+from ..staging.pack import pack_zip
+from ..uris import survives_upload
+
+if TYPE_CHECKING:
+    from ..connection.login import Connection
+    from ..uris import Address
+
+__all__ = ["Sending", "Uploaded", "read_sendings", "upload_files"]
+
+ARCHIVE_LIMIT = 2 << 30
+"""bytes of files in one request; more is sent as several archives, one after the other"""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Sending:
+    """A file to send: its path in the resource, where it lies, and what it holds."""
+
+    path: str
+    source: Path
+    size: int
+    md5: str
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What an upload did; all paths are within the resource.
+
+    `kept` was there and equal already, `by_size` could be compared by size only because the server
+    has no digest (with `read_back=True` there is no such), `stale` has a digest on the server that
+    is not that of its bytes, which were read back and are right.
+    """
+
+    sent: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    by_size: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+
+
+def read_sendings(root: Path, paths: Iterable[str] | None = None) -> list[Sending]:
+    """Read and hash the regular files below a folder, symbolic links and all else refused.
+
+    Parameters
+    ----------
+    root : Path
+        A folder; paths in the resource are those below it.
+    paths : iterable of str, optional
+        Only these, with `/` between the parts.
+
+    Raises
+    ------
+    XNATValueError
+        A path is a link or no regular file, or there is none at all.
+    """
+    if paths is None:
+        found = sorted(p for p in root.rglob("*") if not p.is_dir() or p.is_symlink())
+        wanted = [p.relative_to(root).as_posix() for p in found]
+    else:
+        wanted = list(paths)
+    if not wanted:
+        raise XNATValueError(f"{root}: no file to upload")
+    return [make_sending(path, root / path) for path in wanted]
+
+
+def make_sending(path: str, source: Path) -> Sending:
+    """Hash one file; `path` is its name in the resource."""
+    if source.is_symlink() or not source.is_file():
+        raise XNATValueError(f"{source} is no regular file and is not uploaded")
+    digest = hashlib.md5(usedforsecurity=False)
+    size = 0
+    with source.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            size += len(chunk)
+    return Sending(path, source, size, digest.hexdigest())
+
+
+def upload_files(
+    conn: Connection,
+    address: Address,
+    label: str,
+    entries: Sequence[Sending],
+    *,
+    overwrite: bool = False,
+    resume: bool = True,
+    mode: str = "auto",
+    read_back: bool = False,
+    progress: Progress | None = None,
+) -> Uploaded:
+    """Store files in a resource, one request after the other, and prove that they are there.
+
+    Parameters
+    ----------
+    address : Address
+        The item that owns the resource.
+    label : str
+        The resource; made when it is not there.
+    overwrite : bool
+        Replace files of these paths that hold something else. Otherwise such a file is an error
+        before anything is sent.
+    resume : bool
+        Leave out files that are there and equal. False sends all (with `overwrite`).
+    mode : {"auto", "files", "archive"}
+        One request per file, or zips that the server unpacks. `auto` takes single files only for
+        one file that can travel so; empty files and odd names need an archive.
+    read_back : bool
+        Download and hash what the server has no digest of.
+    progress : callable, optional
+        Called with bytes proven and bytes in all.
+
+    Raises
+    ------
+    XNATUploadError
+        A file is there already and differs, or the server does not show what was sent; a missing
+        edit right looks like that (A 6.4).
+    XNATUnsafeNameError
+        A path would not be stored as it is; nothing was sent.
+    """
+    if mode not in ("auto", "files", "archive"):
+        raise XNATValueError(f"mode {mode!r} is none of 'auto', 'files', 'archive'")
+    by_path = {entry.path: entry for entry in entries}
+    if len(by_path) < len(entries):
+        raise XNATValueError("upload: the same path is named twice")
+    singly = _goes_singly(entries, mode)
+    for entry in entries:
+        check_file_path(entry.path, archived=not singly)
+    before = _listed(conn, address, label)
+    kept, blocked = _compare_before(conn, entries, before) if before else ([], [])
+    if blocked and not overwrite:
+        raise XNATUploadError(
+            f"{address.path()}: resource {label!r} has other content at "
+            f"{_some(blocked)}; overwrite replaces it"
+        )
+    if not resume:
+        if kept and not overwrite:
+            raise XNATUploadError(f"{address.path()}: resource {label!r} has {_some(kept)} already")
+        kept = []
+    wanted = [entry for entry in entries if entry.path not in set(kept)]
+    _send_all(conn, address, label, wanted, before, singly)
+    by_size, stale = _prove(conn, address, label, entries, read_back)
+    if progress is not None:
+        total = sum(entry.size for entry in entries)
+        progress(total, total)
+    sent = tuple(entry.path for entry in wanted)
+    return Uploaded(sent, tuple(kept), tuple(by_size), tuple(stale))
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    return ", ".join(repr(path) for path in paths[:5]) + more
+
+
+def _goes_singly(entries: Sequence[Sending], mode: str) -> bool:
+    possible = all(entry.size > 0 and survives_upload(entry.path) for entry in entries)
+    if mode == "files":
+        empty = [entry.path for entry in entries if entry.size == 0]
+        if empty:
+            raise XNATValueError(f"empty files need an archive: {_some(empty)}")
+        return True
+    return mode == "auto" and len(entries) == 1 and possible
+
+
+def _listed(conn: Connection, address: Address, label: str) -> dict[str, File]:
+    """Return what the resource holds, nothing when it is confirmed absent."""
+    if find_resource(conn, address, label) is None:
+        return {}
+    return {file.path: file for file in list_files(conn, address, label)}
+
+
+def _compare_before(
+    conn: Connection, entries: Sequence[Sending], before: dict[str, File]
+) -> tuple[list[str], list[str]]:
+    """Return the paths that are there and equal, and those that are there and differ."""
+    kept, blocked = [], []
+    for entry in entries:
+        file = before.get(entry.path)
+        if file is None:
+            continue
+        if file.size is not None and file.size != entry.size:
+            blocked.append(entry.path)
+        elif file.digest == entry.md5 or _reads_equal(conn, file, entry):
+            kept.append(entry.path)
+        else:
+            blocked.append(entry.path)
+    return kept, blocked
+
+
+def _reads_equal(conn: Connection, file: File, entry: Sending) -> bool:
+    """Download a file and compare it; digests on the server can be missing or old (A 6.2)."""
+    digest = hashlib.md5(usedforsecurity=False)
+    size = 0
+    try:
+        with open_file(conn, file.uri) as stream:
+            for chunk in stream.chunks():
+                size += len(chunk)
+                if size > entry.size:
+                    return False
+                digest.update(chunk)
+    except XNATResponseError as error:
+        if error.status == 404:
+            return False  # in the catalog, not on the server's disk
+        raise
+    return size == entry.size and digest.hexdigest() == entry.md5
+
+
+def _batches(entries: Sequence[Sending]) -> Iterator[list[Sending]]:
+    batch: list[Sending] = []
+    size = 0
+    for entry in entries:
+        if batch and size + entry.size > ARCHIVE_LIMIT:
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += entry.size
+    if batch:
+        yield batch
+
+
+def _send_all(
+    conn: Connection,
+    address: Address,
+    label: str,
+    wanted: Sequence[Sending],
+    before: dict[str, File],
+    singly: bool,
+) -> None:
+    batches = [[entry] for entry in wanted] if singly else list(_batches(wanted))
+    for number, batch in enumerate(batches):
+        overwrite = any(entry.path in before for entry in batch)
+        last = number == len(batches) - 1
+        try:
+            _send(conn, address, label, batch, overwrite=overwrite, singly=singly, last=last)
+        except (
+            XNATUnclearError,
+            XNATConnectionError,
+            XNATResponseError,
+        ):
+            if isinstance(error, XNATResponseError) and (error.status or 0) < 500:
+                raise
+            # It may have worked, or the bytes lie on the disk and not in the catalog, where a
+            # plain retry answers «duplicates» (A 6.4): look, then send what is not listed.
+            there = _listed(conn, address, label)
+            missing = [entry for entry in batch if not _looks_equal(there.get(entry.path), entry)]
+            if missing:
+                _send(conn, address, label, missing, overwrite=True, singly=singly, last=last)
+
+
+def _looks_equal(file: File | None, entry: Sending) -> bool:
+    return file is not None and file.size == entry.size and file.digest == entry.md5
+
+
+def _send(
+    conn: Connection,
+    address: Address,
+    label: str,
+    batch: Sequence[Sending],
+    *,
+    overwrite: bool,
+    singly: bool,
+    last: bool,
+) -> None:
+    if singly:
+        entry = batch[0]
+        with entry.source.open("rb") as body:
+            put_file(
+                conn,
+                address,
+                label,
+                entry.path,
+                body,
+                overwrite=overwrite,
+                update_stats=last,
+            )
+        return
+    body = pack_zip([(entry.path, entry.source) for entry in batch])
+    put_archive(conn, address, label, body, overwrite=overwrite)
+
+
+def _prove(
+    conn: Connection,
+    address: Address,
+    label: str,
+    entries: Sequence[Sending],
+    read_back: bool,
+) -> tuple[list[str], list[str]]:
+    """Compare the listing with what was sent; return those proven by size only, and stale ones."""
+    there = _listed(conn, address, label)
+    missing = [entry.path for entry in entries if entry.path not in there]
+    if missing:
+        get_item(conn, address.item())
+        raise XNATUploadError(
+            f"{address.path()}: the server said yes, but resource {label!r} does not show "
+            f"{_some(missing)}; a user without the right to edit gets just that answer"
+        )
+    wrong: list[str] = []
+    by_size: list[str] = []
+    stale: list[str] = []
+    for entry in entries:
+        file = there[entry.path]
+        if file.size is not None and file.size != entry.size:
+            wrong.append(f"{entry.path} ({file.size} bytes instead of {entry.size})")
+        elif file.digest == entry.md5:
+            continue
+        elif len(file.digest) == 32 or read_back or file.size is None:
+            if not _reads_equal(conn, file, entry):
+                wrong.append(f"{entry.path} (other content)")
+            elif len(file.digest) == 32:
+                stale.append(entry.path)
+        else:
+            by_size.append(entry.path)
+    if wrong:
+        raise XNATUploadError(
+            f"{address.path()}: resource {label!r} does not hold what was sent: {_some(wrong)}"
+        )
+    return by_size, stale
