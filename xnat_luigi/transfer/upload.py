@@ -259,11 +259,7 @@ def _send_all(
         last = number == len(batches) - 1
         try:
             _send(conn, address, label, batch, overwrite=overwrite, singly=singly, last=last)
-        except (
-            XNATUnclearError,
-            XNATConnectionError,
-            XNATResponseError,
-        ):
+        except (XNATUnclearError, XNATConnectionError, XNATResponseError) as error:
             if isinstance(error, XNATResponseError) and (error.status or 0) < 500:
                 raise
             # It may have worked, or the bytes lie on the disk and not in the catalog, where a
