@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from ..rest import items, listings, prearchive, states
+from ..rest import absence, listings, states
 from ..rest.records import Experiment, PrearchiveRow
 from .keys import StudyKey
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
-
-IMAGE_SESSION = "xnat:imageSessionData"
 
 
 class RowState(Enum):
@@ -160,15 +158,11 @@ def look(conn: Connection, key: StudyKey) -> Sight:
     Raises for
     everything that is not an answer: an outage is never taken for an absence.
     """
-    rows = prearchive.list_rows(conn, key.project)
-    labelled = items.find_experiment(conn, key.project, key.session)
-    twins = listings.list_experiments(
-        conn,
-        key.project,
-        xsi_type=IMAGE_SESSION,
-        columns=("ID", "label", "UID", "project", "subject_label"),
-        filters={"UID": key.study_uid},
-    )
+    # The rows first: a study that is archived between the requests is then seen in one of the
+    # places.
+    rows = absence.find_rows(conn, key.project, tag=key.study_uid)
+    labelled = absence.find_experiment(conn, key.project, key.session)
+    twins = listings.list_sessions(conn, key.project, filters={"UID": key.study_uid})
     return see(key, rows, [*([labelled] if labelled else []), *twins])
 
 

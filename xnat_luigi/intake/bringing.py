@@ -1,0 +1,306 @@
+"""From files into the prearchive, exactly once, whatever answers are lost.
+
+The one call that changes anything is the import without `dest` (wire contract B 13): before
+archiving it may be repeated, since the same study, project and label always end in the same row;
+after archiving it must not be. Which of the two holds is looked at before every call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..dicom import Header
+from ..exceptions import (
+    XNATConflictError,
+    XNATIntegrityError,
+    XNATNotFoundError,
+    XNATResponseError,
+    XNATUnclearError,
+    XNATUploadError,
+)
+from ..rest import prearchive, services, states
+from ..rest.records import Experiment, PrearchiveRow
+from ..staging.pack import pack_zip
+from . import ledger
+from .arrivals import Arrival, Image, in_row, make_images, refuse_changed
+from .keys import StudyHeldError, StudyKey, StudyLostError
+from .pace import Pace, Watch
+from .recovery import Action, Archived, RowState, Sight, decide, look
+
+if TYPE_CHECKING:
+    from ..connection.login import Connection
+
+SENDS = 3
+_CHUNK = 1 << 20
+
+
+class Note(Protocol):
+    """Where the history goes: a ledger's journal, or nowhere."""
+
+    def __call__(self, stage: str, detail: str = "", **facts: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Brought:
+    """Where a study is after `bring_in`: in a built row, or archived already.
+
+    `sent` maps the names of the images to their MD5, "" where this call did not read them.
+    """
+
+    key: StudyKey
+    row: PrearchiveRow | None
+    experiment: Experiment | None
+    sent: Mapping[str, str]
+    uploads: int = 0
+    arrival: Arrival | None = None
+
+
+@dataclass
+class Sending:
+    """A study's zip as a stream: no temporary file, flat memory, MD5 taken on the way."""
+
+    images: tuple[Image, ...]
+    progress: Callable[[int, int], None] | None = None
+    md5: dict[str, str] = field(default_factory=dict)
+    done: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of all images; the zip is a little larger."""
+        return sum(image.size for image in self.images)
+
+    def stream(self) -> Iterator[bytes]:
+        """The zip. Raises XNATIntegrityError when a file changes while it is read."""
+        return pack_zip((image.name, self._chunks(image)) for image in self.images)
+
+    def _chunks(self, image: Image) -> Iterator[bytes]:
+        digest = hashlib.md5(usedforsecurity=False)
+        count = 0
+        with Path(image.path).open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                count += len(chunk)
+                yield chunk
+        if count != image.size:
+            raise XNATIntegrityError(
+                f"{image.path} changed while it was sent: read the folder again"
+            )
+        self.md5[image.name] = digest.hexdigest()
+        self.done += count
+        if self.progress is not None:
+            self.progress(self.done, self.size)
+
+
+def bring_in(
+    conn: Connection,
+    key: StudyKey,
+    files: Iterable[Header],
+    *,
+    pace: Pace | None = None,
+    journal: Note = ledger.no_journal,
+    parameters: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Brought:
+    """Bring a study's files into the prearchive and build its session; safe to call again after
+    anything.
+
+    Looks first: what is archived already is not sent, what a row holds completely is not sent
+    again. After an upload the row is always built and compared with what was sent, since a file
+    that comes during a build is missing from it (B 2.4).
+
+    files: whole files of one study, see `studies.Study.files`. parameters: further parameters of
+    the import (B 1.3), for instance SOURCE. progress: called with bytes sent and bytes in all.
+
+    Raises StudyHeldError when a human must decide, StudyTimeoutError when the server does not come
+    to an end, XNATUploadError when the server does not show what was sent after several uploads,
+    XNATIntegrityError when files change meanwhile; whatever the connection raises for an outage.
+    """
+    images = make_images(files)
+    course = _Course(conn, key, images, pace or Pace(), journal, parameters or {}, progress)
+    while True:
+        brought = course.step()
+        if brought is not None:
+            return brought
+
+
+class _Course:
+    """One call of `bring_in`: what it has done so far."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        key: StudyKey,
+        images: tuple[Image, ...],
+        pace: Pace,
+        journal: Note,
+        parameters: Mapping[str, str],
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.conn = conn
+        self.key = key
+        self.images = images
+        self.watch: Watch = pace.watch(key)
+        self.journal = journal
+        self.parameters = parameters
+        self.progress = progress
+        self.sends = 0
+        self.must_build = False
+        self.sent = {image.name: "" for image in images}
+
+    def step(self) -> Brought | None:
+        """Look, decide, act once. None: look again."""
+        sight = look(self.conn, self.key)
+        case = decide(sight)
+        if case.action is Action.DONE:
+            return Brought(self.key, None, sight.experiment, self.sent, self.sends)
+        if case.action is Action.STOP:
+            raise StudyHeldError(self.key, f"{case.meaning} ({sight})")
+        if sight.row is None:
+            self._send_anew(sight)
+            return None
+        if sight.row_state is RowState.IN_FLIGHT and not _receiving(sight.row):
+            self.watch.wait(f"row {sight.row.status}")
+            return None
+        return self._with_row(sight, sight.row)
+
+    def _with_row(self, sight: Sight, row: PrearchiveRow) -> Brought | None:
+        if sight.archived is Archived.SAME:  # sent again after archiving: `archive` compares them
+            return Brought(self.key, row, sight.experiment, self.sent, self.sends)
+        if self.must_build or row.status != "READY":
+            built = self._build(row)
+            if built is None:
+                return None
+            row = built
+        arrival = self._compare(row)
+        if arrival is None:
+            return None
+        if arrival.complete:
+            self.journal(ledger.BUILT, f"{row.url}: {arrival}")
+            return Brought(self.key, row, None, self.sent, self.sends, arrival)
+        if self.sends >= SENDS:
+            raise XNATUploadError(
+                f"{self.key}: after {self.sends} uploads the server shows {arrival}; look at the "
+                f"prearchive row {row.url} before sending again"
+            )
+        self._send(sight)
+        return None
+
+    def _send_anew(self, sight: Sight) -> None:
+        """There is neither row nor experiment."""
+        if self.sends and self.watch.missing():
+            return  # the answer was lost or the row is late: look again (B 13.1)
+        if self.sends >= SENDS:
+            raise StudyLostError(self.key, f"{self.sends} uploads left no row in the prearchive")
+        if sight.others:
+            label = sight.others[0].name
+            raise StudyHeldError(
+                self.key, f"the study lies in the prearchive as {label!r} ({sight.others[0].url})"
+            )
+        refuse_elsewhere(self.conn, self.key)
+        self._send(sight)
+
+    def _send(self, sight: Sight) -> None:
+        """One upload (matrix: repeatable before archiving, which was just looked at)."""
+        refuse_changed(self.images)
+        self.sends += 1
+        self.must_build = True
+        sending = Sending(self.images, self.progress)
+        count = f"{len(self.images)} files, {sending.size} bytes"
+        self.journal(ledger.SENDING, f"upload {self.sends}: {count}")
+        try:
+            services.import_archive(
+                self.conn,
+                sending.stream(),
+                project=self.key.project,
+                subject=self.key.subject,
+                session=self.key.session,
+                parameters=self.parameters,
+            )
+        except XNATUnclearError as error:
+            self.journal(ledger.SENDING, f"the answer was lost: {error}")
+            self.watch.missing()
+            return
+        except XNATResponseError as error:
+            self._refused(sight, error)
+            return
+        self.sent = dict(sending.md5)
+        self.journal(ledger.SENT, count, sent=self.sent)
+
+    def _refused(self, sight: Sight, error: XNATResponseError) -> None:
+        """The server said no, or nothing of use; what it stored before that stays (B 1.5)."""
+        if error.status == 400 and "oncurrent" in f"{error} {error.detail}":
+            self.watch.wait("another upload of the same study")
+            return
+        if error.status == 200 and not error.detail.strip() and self.sends < SENDS:
+            # An empty answer (B 1.4): everything was rejected, or the answer got lost. Look.
+            self.journal(ledger.SENDING, f"the answer says nothing: {error}")
+            return
+        if error.status == 500 and self.sends < SENDS:
+            self.journal(ledger.SENDING, f"the server failed: {error}")
+            self.watch.wait("status 500 of the import")
+            return
+        if error.status == 400 and sight.row is None:
+            self._clean_up()
+        raise error
+
+    def _clean_up(self) -> None:
+        """Remove the part of a refused upload: a project that archives by itself would take it."""
+        row = look(self.conn, self.key).row
+        if row is not None and _receiving(row):
+            prearchive.delete_row(self.conn, row)
+            self.journal(ledger.SENDING, f"removed the part of a refused upload, {row.url}")
+
+    def _build(self, row: PrearchiveRow) -> PrearchiveRow | None:
+        """Build (matrix: repeatable while the row is not locked). None: look again."""
+        try:
+            built = prearchive.build(self.conn, row)
+        except (XNATConflictError, XNATUnclearError) as error:
+            self.watch.wait(f"row {row.status}, {type(error).__name__} from its build")
+            return None
+        except XNATNotFoundError:
+            return None
+        except XNATResponseError as error:
+            now = look(self.conn, self.key).row
+            if now is None or now.status != "ERROR":
+                self.watch.wait(f"status {error.status} of the build")
+                return None
+            log = prearchive.read_last_log(self.conn, now)
+            raise StudyHeldError(self.key, "the server cannot build the session", log) from error
+        self.must_build = False
+        if states.in_flight(built.status):
+            self.must_build = _receiving(built)  # a file came meanwhile
+            self.watch.wait(f"row {built.status} after its build")
+            return None
+        if built.status != "READY":
+            log = prearchive.read_last_log(self.conn, built)
+            raise StudyHeldError(self.key, f"the row is {built.status} after its build", log)
+        return built
+
+    def _compare(self, row: PrearchiveRow) -> Arrival | None:
+        try:
+            return in_row(self.conn, row, [image.name for image in self.images])
+        except XNATNotFoundError:
+            self.must_build = True  # not built, or gone: the next look tells
+            self.watch.wait(f"row {row.status} without a session document")
+            return None
+
+
+def _receiving(row: PrearchiveRow) -> bool:
+    return states.phase(row.status) is states.Phase.RECEIVING
+
+
+def refuse_elsewhere(conn: Connection, key: StudyKey) -> None:
+    """Raises StudyHeldError when the study lies in another project's prearchive.
+
+    The contract's «search other projects and `Unassigned`» (B 13.1): a study that was moved, or
+    that the server routed elsewhere, must not be sent a second time.
+    """
+    for row in prearchive.list_rows(conn):
+        if row.tag == key.study_uid and row.project != key.project:
+            raise StudyHeldError(
+                key, f"the study lies in the prearchive of {row.project}: move or delete {row.url}"
+            )
