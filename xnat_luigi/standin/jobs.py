@@ -1,8 +1,8 @@
 """Work that goes on behind the requests: job threads, hold points, delays, the idle ticker.
 
 The imitated server queues its jobs; here each job is a thread. A test can hold jobs at a named
-point (`hold("_ARCHIVING")`), and every delay is measured on the stand-in's clock, so that
-`advance()` ends it at once. A job blocked at a hold wakes when it is released or when the server closes.
+point (`hold("_ARCHIVING")`), and every delay is measured on the stand-in's clock: `advance()`
+ends it at once. A job blocked at a hold wakes when it is released or when the server closes.
 """
 
 from __future__ import annotations

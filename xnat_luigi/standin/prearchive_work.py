@@ -1,7 +1,7 @@
 """What can be done with a prearchive row short of archiving it (wire contract B 2.4 to 2.7).
 
-Every operation walks through its statuses (`QUEUED_X`, `X`, `_X`), passing the hold point of each, so
-that a test can look at a row, or send files to it, in any of them.
+Every operation walks through its statuses (`QUEUED_X`, `X`, `_X`), passing the hold point of each,
+so that a test can look at a row, or send files to it, in any of them.
 """
 
 from __future__ import annotations
