@@ -24,8 +24,11 @@ from pathlib import Path
 from xnat_luigi.connection.registry import close_all, connection_for
 
 from pipelines.material import MadeStudy, cut, make_study, series_of
+from xnat_luigi.dicom import read_header
+from xnat_luigi.intake.arrivals import make_images
+from xnat_luigi.intake.studies import read_folder
 from xnat_luigi.qc.verdicts import Verdict
-from xnat_luigi.rest import absence, contents
+from xnat_luigi.rest import absence
 from xnat_luigi.rest.files import upload
 from xnat_luigi.standin import StandIn
 from xnat_luigi.uris import Address
@@ -101,7 +104,9 @@ class Demo:
                 ("S02", "S02_CT1", series_of(["Thorax", "Abdomen"], modality="CT"), "20240612"),
             )
         ]
-        self.wanted = {path.name: _md5(path) for study in made for path in study.files}
+        self.wanted = {
+            name: _md5(path) for study in made for name, path in server_names(study).items()
+        }
         return made
 
     def luigi(self, *words: str) -> int:
@@ -156,7 +161,7 @@ class Demo:
         right = sum(1 for name, path in there.items() if self.wanted.get(name) == _md5(path))
         line = Line(
             step,
-            len({path.name.rsplit("-", 2)[0] for path in came}),
+            len({read_header(path).study_uid for path in came}),
             len(came),
             sum(path.stat().st_size for path in came),
             len(asked),
@@ -172,6 +177,12 @@ class Demo:
         begin = time.monotonic()
         check(self.sync() == 0, "the sync ends with status 0")
         return self.measure(step, begin, before)
+
+
+def server_names(study: MadeStudy) -> dict[str, Path]:
+    """The images of a study by the name they get on the server, which is their SOPInstanceUID."""
+    images = make_images(read_folder(study.folder).find(study.uid).files)
+    return {image.name: Path(image.path) for image in images}
 
 
 def _md5(path: Path) -> str:
@@ -212,15 +223,14 @@ def second_way(demo: Demo) -> None:
 
 def third_way(demo: Demo, made: Sequence[MadeStudy]) -> None:
     """One file is replaced on the server by one of another size: that one comes, no other."""
-    original = made[0].files[0]
+    name, original = min(server_names(made[0]).items())
     changed = original.read_bytes() + b"\0" * 1024
     connection = connection_for(demo.server.url)
     session = absence.find_experiment(connection, PROJECT, made[0].session)
     check(session is not None, "the first session is archived")
     assert session is not None
-    address = Address(experiment=session.id, scan="1")
-    names = [file.path for file in contents.list_files(connection, address, "DICOM")]
-    name = next(name for name in names if name == original.name)
+    number = str(int(read_header(original).get("SeriesNumber")))
+    address = Address(experiment=session.id, scan=number)
     upload.put_file(connection, address, "DICOM", name, changed, overwrite=True)
     close_all()
     demo.seen = len(demo.server.requests)

@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 from ..exceptions import XNATIntegrityError, XNATNotFoundError, XNATValueError
-from ..rest import absence, listings
+from ..rest import absence, contents, listings
 from ..rest.files import download
 from ..rest.records import File
 from ..transfer import upload
@@ -127,16 +128,12 @@ class ResourceTarget(PlacedTarget):
 
     def compare(self) -> Compared:
         """How the resource stands to the fingerprint, and by which proof."""
-        connection = self.connect()
-        place = self.address(connection)
-        if (
-            place is None
-            or absence.find_resource(connection, place.resource(self.resource)) is None
-        ):
+        files = self.list()
+        if files is None:
             return Compared.ABSENT
         if not self.fingerprint:
             return Compared.PRESENT
-        there = fingerprint(listings.list_files(connection, place.resource(self.resource)))
+        there = fingerprint(files)
         *wanted, wanted_digests = self.fingerprint.split(":")
         *found, found_digests = there.split(":")
         if wanted != found:
@@ -153,16 +150,18 @@ class ResourceTarget(PlacedTarget):
 
     def files(self) -> tuple[File, ...]:
         """The files the resource holds now; XNATNotFoundError when it is absent."""
+        files = self.list()
+        if files is None:
+            raise XNATNotFoundError(f"there is no resource {self.resource}: {self}")
+        return files
+
+    def list(self) -> tuple[File, ...] | None:
+        """The files; None when the resource or its item is absent."""
         connection = self.connect()
         place = self.address(connection)
-        if (
-            place is None
-            or absence.find_resource(connection, place.resource(self.resource)) is None
-        ):
-            raise XNATNotFoundError(
-                f"{self.server}: there is no resource {self.resource} at {self}"
-            )
-        return tuple(listings.list_files(connection, place.resource(self.resource)))
+        if place is None or absence.find_resource(connection, place, self.resource) is None:
+            return None
+        return tuple(contents.list_files(connection, place, self.resource))
 
 
 @dataclass(frozen=True)
@@ -213,6 +212,19 @@ class FileTarget(PlacedTarget):
             return PendingFile(self, text=mode == "w")
         raise XNATValueError(f"mode {mode!r} is none of r, rb, w, wb")
 
+    def store(self, source: Path) -> None:
+        """Uploads a local file to this place, replacing what is there, and proves it by a listing.
+
+        Raises XNATUploadError when the listing does not show what was sent, XNATNotFoundError when
+        the item the resource belongs to is absent.
+        """
+        connection = self.connect()
+        place = self.address(connection)
+        if place is None:
+            raise XNATNotFoundError(f"there is no item to hold the file: {self}")
+        sending = upload.make_sending(self.path, source)
+        upload.upload_files(connection, place, self.resource, [sending], overwrite=True)
+
     def _fetch(self) -> IO[bytes]:
         row = self.find()
         if row is None:
@@ -244,7 +256,7 @@ class PendingFile:
 
     def __init__(self, target: FileTarget, *, text: bool) -> None:
         self._target = target
-        self._raw = tempfile.TemporaryFile()  # noqa: SIM115  closed by close()
+        self._raw = tempfile.NamedTemporaryFile()  # noqa: SIM115  closed by close()
         self._file: IO[Any] = (
             io.TextIOWrapper(self._raw, encoding="utf-8", newline="") if text else self._raw
         )
@@ -268,8 +280,7 @@ class PendingFile:
             return
         try:
             self._file.flush()
-            self._raw.seek(0)
-            upload.upload_file(self._target, self._raw)
+            self._target.store(Path(self._raw.name))
         finally:
             self.abort()
 

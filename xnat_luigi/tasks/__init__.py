@@ -10,17 +10,22 @@ apply_defaults()
 
 from .archive import ArchiveSession  # noqa: E402
 from .base import XnatTask  # noqa: E402
+from .derived import DerivedTask, ResourceReady  # noqa: E402
 from .importing import ImportSession  # noqa: E402
 from .qc import QCSession, SessionHeldError  # noqa: E402
 from .refresh import ExperimentReady, RefreshCatalog, RefreshSession  # noqa: E402
+from .upload import UploadResource  # noqa: E402
 
 __all__ = [
     "ArchiveSession",
+    "DerivedTask",
     "ExperimentReady",
     "ImportSession",
     "QCSession",
     "RefreshCatalog",
     "RefreshSession",
+    "ResourceReady",
     "SessionHeldError",
+    "UploadResource",
     "XnatTask",
 ]

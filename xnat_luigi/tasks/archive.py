@@ -16,7 +16,7 @@ class ArchiveSession(GatedTask):
     """
 
     def requires(self) -> QCSession:
-        return self.clone(QCSession)
+        return self.derive(QCSession)
 
     def output(self) -> ArchivedTarget:
         return ArchivedTarget(self.server, self.project, self.study)
@@ -24,5 +24,5 @@ class ArchiveSession(GatedTask):
     def run(self) -> None:
         status = self.status_line()
         status.say(f"archiving {self.session}", final=True)
-        settled = archive(self.connect(), self.key)
+        settled = archive(self.connect(), self.key, journal=self.journal)
         status.say(f"archived as {settled.experiment.id}", done=1.0, final=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import luigi
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..connection.login import Connection
 
 __all__ = ["XnatTask"]
+
+Task = TypeVar("Task", bound=luigi.Task)
 
 
 class XnatTask(luigi.Task):
@@ -30,14 +32,16 @@ class XnatTask(luigi.Task):
     )
     project: str = luigi.StrParameter(description="project ID")
 
-    @property
-    def resources(self) -> dict[str, int]:
-        """One unit of `xnat` each; the limit is `[resources] xnat` of the scheduler, 4 if unset."""
-        return {"xnat": 1}
+    #: One unit of `xnat` each; the limit is `[resources] xnat` of the scheduler, 4 if unset.
+    resources: dict[str, int] = {"xnat": 1}
 
     def connect(self) -> Connection:
         """This process's connection; belongs to the registry, do not close it."""
         return connection_for(self.server)
+
+    def derive(self, kind: type[Task]) -> Task:
+        """A task of another kind with the parameters that both have."""
+        return cast(Task, self.clone(kind))  # type: ignore[no-untyped-call]
 
     def status_line(self) -> StatusLine:
         """The voice of this run on the scheduler's page."""

@@ -6,11 +6,14 @@ into Luigi's graph.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import luigi
 
 from ..exceptions import XNATValueError
 from ..intake.bringing import bring_in
 from ..intake.keys import StudyKey
+from ..intake.ledger import Journal, Ledger
 from ..intake.studies import Study, read_folder
 from ..targets.prearchive import StudyTarget
 from ..targets.remote import ProjectTarget
@@ -35,9 +38,18 @@ class StudyTask(XnatTask):
         """
         return StudyKey(self.project, self.study, self.subject, self.session)
 
-    def read_study(self) -> Study:
+    evidence: str = luigi.StrParameter(
+        default="evidence", description="folder for verdicts and the history of every study"
+    )
+
+    @property
+    def journal(self) -> Journal:
+        """The study's history, in the ledger that `xnat-luigi intake status` shows."""
+        return Ledger(self.evidence).journal(self.server, self.key)
+
+    def read_study(self, fields: Sequence[str] = ()) -> Study:
         """The study's headers; XNATValueError when the folder does not hold it."""
-        found = read_folder(self.folder)
+        found = read_folder(self.folder, fields=fields)
         if not found.studies:
             raise XNATValueError(
                 f"{self.folder} holds no DICOM study: {len(found.problems)} files were looked at"
@@ -66,5 +78,5 @@ class ImportSession(StudyTask):
             )
         study = self.read_study()
         status.say(f"importing {len(study.files)} files, {study.size} bytes", final=True)
-        bring_in(connection, self.key, study.files)
+        bring_in(connection, self.key, study.files, journal=self.journal)
         status.say(f"imported {len(study.files)} files", done=1.0, final=True)

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import luigi
 
+from ..dicom import Header
 from ..exceptions import XNATError
+from ..intake.ledger import APPROVED, CHECKED, HELD, RESTING, Ledger
 from ..intake.studies import Study
-from ..qc.checks import check_files
+from ..qc.checks import check_files, check_study
+from ..qc.rules import read_rules
 from ..qc.verdicts import FAIL, PASS, WARN, Finding, Verdict
 from ..rest import prearchive
 from ..rest.records import PrearchiveRow
@@ -26,9 +29,7 @@ class SessionHeldError(XNATError):
 class GatedTask(StudyTask):
     """A study's task that knows where verdicts lie and what they may say."""
 
-    evidence: str = luigi.StrParameter(
-        default="evidence", description="folder for the verdicts, one JSON file a study"
-    )
+    rules: str = luigi.StrParameter(default="", description="TOML file with QC rules, or empty")
     patient: str = luigi.StrParameter(default="", description="PatientID expected, empty for any")
     allow_warnings: bool = luigi.BoolParameter(description="warnings do not hold a study")
 
@@ -48,23 +49,45 @@ class QCSession(GatedTask):
     """
 
     def requires(self) -> ImportSession:
-        return self.clone(ImportSession)
+        return self.derive(ImportSession)
 
     def output(self) -> VerdictTarget:
         return self.verdict
 
+    def complete(self) -> bool:
+        """A good verdict, or a person's approval of a worse one (`xnat-luigi qc approve`)."""
+        if self.verdict.exists():
+            return True
+        entry = Ledger(self.evidence).read(self.server, self.key)
+        return entry is not None and entry.passed(APPROVED) and entry.stage not in RESTING
+
     def run(self) -> None:
-        study = self.read_study()
+        rules = read_rules(self.rules) if self.rules else None
+        study = self.read_study(rules.fields if rules else ())
         # Files that are no part of any series (cut, twice) are left out of `study.files`.
         odd = dict.fromkeys(problem.path for problem in study.problems)
         odd = {path: None for path in odd if path not in {file.path for file in study.files}}
-        verdict = check_files(
-            [*study.files, *odd], study_uid=self.study, patient_id=self.patient
-        ) + Verdict.of([self._compare(study)])
+        files: list[Header | str] = [*study.files, *odd]
+        if rules is None:
+            verdict = check_files(files, study_uid=self.study, patient_id=self.patient)
+        else:
+            verdict = check_study(
+                files,
+                rules,
+                subject=self.subject,
+                session=self.session,
+                study_uid=self.study,
+                patient_id=self.patient,
+            )
+        verdict += Verdict.of([self._compare(study)])
         target = self.verdict
         target.write(verdict)
+        facts = verdict.to_dict()
         self.status_line().say(f"verdict: {verdict.status}", done=1.0, final=True)
-        if not target.exists():
+        if target.exists():
+            self.journal(CHECKED, verdict.status, verdict=facts)
+        else:
+            self.journal(HELD, "; ".join(verdict.reasons), verdict=facts)
             raise SessionHeldError(
                 f"{self.session} ({self.study}) is held, not archived: "
                 f"{'; '.join(verdict.reasons)}. The whole verdict is in {target.path}"

@@ -79,7 +79,7 @@ class InputRecord:
             name,
             uri,
             resource,
-            fingerprint(files),
+            fingerprint(file for file in files if file.path != RECORD_NAME),
             output.files,
             any(file.path == RECORD_NAME for file in files),
             dict(labels or {}),
@@ -88,7 +88,10 @@ class InputRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """All that is known of how a result was made."""
+    """All that is known of how a result was made.
+
+    `state` is `uploading` until all files are on the server, then `complete`.
+    """
 
     task: str
     server: str
@@ -101,6 +104,7 @@ class Record:
     ended: str
     outputs: OutputRecord
     programs: tuple[Mapping[str, Any], ...] = ()
+    state: str = "complete"
 
     def to_json(self) -> str:
         """The text that lies beside the result; equal records give equal text."""
@@ -137,6 +141,7 @@ class Record:
                 ended=str(data["ended"]),
                 outputs=OutputRecord(_rows(data["outputs"]["files"])),
                 programs=tuple(dict(one) for one in data["programs"]),
+                state=str(data["state"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise XNATIntegrityError(f"this is no record of a result: {error!r}") from None

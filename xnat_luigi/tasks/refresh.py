@@ -52,7 +52,7 @@ class RefreshCatalog(XnatTask):
     experiment: str = luigi.StrParameter(description="ID or label of the experiment")
 
     def requires(self) -> ExperimentReady:
-        return self.clone(ExperimentReady)
+        return self.derive(ExperimentReady)
 
     def output(self) -> CatalogTarget:
         return CatalogTarget(self.server, self.project, self.experiment)
@@ -66,7 +66,7 @@ class RefreshSession(GatedTask):
     """The end of a study's way in: archived, and its catalogs right."""
 
     def requires(self) -> ArchiveSession:
-        return self.clone(ArchiveSession)
+        return self.derive(ArchiveSession)
 
     def output(self) -> CatalogTarget:
         return CatalogTarget(self.server, self.project, self.session)

@@ -1,0 +1,92 @@
+"""Inputs of processing steps on this machine: fetched once, proven, read-only, shared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..exceptions import XNATIntegrityError, XNATNotFoundError, XNATUnsafeNameError
+from ..rest.files import download
+from ..rest.records import File
+from ..staging.lock import staged_lock
+from ..staging.manifest import Entry, Manifest, read_manifest, verify, write_manifest
+from ..staging.save import Part, Want, publish, write_part
+from ..targets.resource import ResourceTarget, fingerprint
+
+if TYPE_CHECKING:
+    from ..connection.login import Connection
+
+__all__ = ["stage_resource"]
+
+TRIES = 2
+
+
+def stage_resource(target: ResourceTarget, root: Path) -> Path:
+    """Brings a resource onto this machine and returns the folder with its files.
+
+    The folder's name is made of the resource's content: the same content is fetched once, another
+    content gets another folder, and a folder that is there is proven by its manifest before it is
+    used. Two processes that want it at once wait for one another.
+
+    Args:
+        target: the resource.
+        root: folder shared by all steps of this machine.
+
+    Raises:
+        XNATNotFoundError: the resource is absent.
+        XNATIntegrityError: what came is not what the listing says, twice.
+    """
+    connection = target.connect()
+    place = target.address(connection)
+    if place is None:
+        raise XNATNotFoundError(f"there is no item with the resource: {target}")
+    files = target.files()
+    word = fingerprint(files)
+    server = re.sub(r"[^A-Za-z0-9.-]+", "_", connection.server.split("://")[-1])
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", place.resource(target.resource).strip("/"))
+    base = root / server / name[-120:] / word.replace(":", "-")
+    folder, manifest = base / "files", base / "manifest.json"
+    with staged_lock(base / "lock", owner=f"staging {target.resource}"):
+        known = read_manifest(manifest)
+        if known is not None and not verify(known, folder):
+            return folder
+        entries = tuple(_fetch_all(connection, files, folder))
+        write_manifest(manifest, Manifest({"server": connection.server, "uri": name}, entries))
+    return folder
+
+
+def _fetch_all(connection: Connection, files: tuple[File, ...], folder: Path) -> Iterator[Entry]:
+    parts: list[Part] = []
+    try:
+        for file in files:
+            parts.append(_fetch(connection, file, _inside(folder, file.path)))
+        done = publish(parts)
+    except BaseException:
+        for part in parts:
+            part.discard()
+        raise
+    for file, saved in zip(files, done, strict=True):
+        saved.path.chmod(0o444)
+        status = saved.path.stat()
+        yield Entry(file.path, saved.size, saved.md5, status.st_mtime_ns, status.st_ino, file.path)
+
+
+def _inside(folder: Path, path: str) -> Path:
+    parts = path.split("/")
+    if path.startswith("/") or any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise XNATUnsafeNameError(f"the server lists {path[:120]!r}, which leads outside: refused")
+    return folder.joinpath(*parts)
+
+
+def _fetch(connection: Connection, file: File, target: Path) -> Part:
+    for attempt in range(1, TRIES + 1):
+        try:
+            with download.open_file(connection, file.uri) as stream:
+                want = Want(target, file.size, file.digest or None)
+                return write_part(want, stream.chunks())
+        except XNATIntegrityError:
+            if attempt == TRIES:
+                raise
+    raise AssertionError("unreachable")
