@@ -1,6 +1,7 @@
-"""DICOM to NIfTI with dcm2niix, sidecars included, back as the resource NIFTI of the scan.
+r"""DICOM to NIfTI with dcm2niix, sidecars included, back as the resource NIFTI of the scan.
 
-    luigi --module pipelines.nifti nifti.ScanToNifti --server URL --project P --experiment E --scan 1
+    luigi --module pipelines.nifti nifti.ScanToNifti --server URL --project P \
+          --experiment E --scan 1
     luigi --module pipelines.nifti nifti.ProjectToNifti --server URL --project P --workers 4
 
 dcm2niix comes from its own Python package (extra `pipelines`).

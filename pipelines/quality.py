@@ -1,9 +1,11 @@
-"""Image quality measures of a scan's NIfTI: signal to noise, ghosting, motion between volumes.
+r"""Image quality measures of a scan's NIfTI: signal to noise, ghosting, motion between volumes.
 
-    luigi --module pipelines.quality quality.ScanQuality --server URL --project P --experiment E --scan 1
+    luigi --module pipelines.quality quality.ScanQuality --server URL --project P \
+          --experiment E --scan 1
 
-Back comes the resource QUALITY of the scan: `measures.json` and one page `report.html`. The measures
-are those of a quick look, by numpy and nibabel; they compare scans of one protocol with one another.
+Back comes the resource QUALITY of the scan: `measures.json` and one page `report.html`. The
+measures are those of a quick look, by numpy and nibabel; they compare scans of one protocol with
+one another.
 """
 
 from __future__ import annotations
@@ -104,7 +106,8 @@ def _page(scan: str, found: Mapping[str, Mapping[str, float]]) -> str:
         f"<tr><th scope=row>{html.escape(image)}</th>"
         + "".join(
             f"<td>{one[name]:g}<svg width=80 height=8 role=img aria-label='{name}'>"
-            f"<rect width={80 * abs(one[name]) / largest[name]:.0f} height=8 fill='#0072b2'/></svg></td>"
+            f"<rect width={80 * abs(one[name]) / largest[name]:.0f} height=8 fill='#0072b2'/>"
+            "</svg></td>"
             for name in names
         )
         + "</tr>"
