@@ -23,6 +23,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.uid import UID
 
 WHOLE = "whole"
 TRUNCATED = "truncated"
@@ -68,6 +69,8 @@ IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
+_PIXELS_ELSEWHERE = frozenset({"1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95"})
+"""JPIP: the pixel data are fetched from an address in the header."""
 UNCOMPRESSED = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG, ""})
 
 ENHANCED = frozenset(
@@ -306,6 +309,7 @@ class _Walk:
         self._base = 0
         self._wanted = wanted
         self._encodings: list[str] = []
+        self._kind = ""
 
     def run(self) -> None:
         offset = self._meta(132)
@@ -339,8 +343,12 @@ class _Walk:
                 break
             if length == _UNDEFINED or start + length > self._source.size:
                 raise Damage("ends inside the file meta information")
-            if tag == 0x00020010:
-                self.syntax = self._raw(start, length).rstrip(b"\0 ").decode("ascii", "replace")
+            if tag in (0x00020002, 0x00020010):
+                text = self._raw(start, length).rstrip(b"\0 ").decode("ascii", "replace")
+                if tag == 0x00020010:
+                    self.syntax = text
+                else:
+                    self._kind = text
             offset = start + length
         else:
             raise Damage("holds file meta information and nothing else")
@@ -378,6 +386,9 @@ class _Walk:
             if tag in wanted:
                 self._keep(tag, self._raw(start, min(length, _VALUE_LIMIT)), coding, offset)
             offset = end
+        if _is_image(self._kind) and self.syntax not in _PIXELS_ELSEWHERE:
+            # A cut between two elements leaves a sound data set; only the pixel data are missing.
+            raise Damage(f"ends at byte {size} before its pixel data")
 
     def _pixels(self, start: int, length: int, coding: _Coding) -> None:
         size = self._source.size
@@ -491,6 +502,12 @@ def _text(raw: bytes, vr: str, order: str, encodings: list[str]) -> str:
     if encodings:
         return str(decode_bytes(raw, encodings, {0x5C, 0x5E, 0x3D})).strip("\0 ")
     return raw.decode("latin-1").strip("\0 ")
+
+
+@lru_cache(maxsize=256)
+def _is_image(sop_class: str) -> bool:
+    """Whether objects of a class hold pixel data; classes pydicom does not know count as others."""
+    return "Image Storage" in UID(sop_class).name
 
 
 def _name(tag: int) -> str:

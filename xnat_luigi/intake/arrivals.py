@@ -34,7 +34,7 @@ class Image:
     name: str
     path: str
     size: int
-    series_uid: str = ""
+    sop_uid: str = ""
     modified: int = 0
 
 
@@ -56,7 +56,7 @@ def make_images(files: Iterable[Header]) -> tuple[Image, ...]:
         if not header.sop_uid or name in images:
             other = images[name].path if name in images else "no SOPInstanceUID"
             raise XNATValueError(f"{header.path} cannot be told apart from {other}; leave one out")
-        images[name] = Image(name, header.path, header.size, header.series_uid, header.modified)
+        images[name] = Image(name, header.path, header.size, header.sop_uid, header.modified)
     if not images:
         raise XNATValueError("there is no file to send")
     return tuple(images.values())

@@ -27,6 +27,7 @@ from ..rest.records import Experiment, PrearchiveRow
 from ..staging.pack import pack_zip
 from . import ledger
 from .arrivals import Arrival, Image, in_row, make_images, refuse_changed
+from .changing import Change
 from .keys import StudyHeldError, StudyKey, StudyLostError
 from .pace import Pace, Watch
 from .recovery import Action, Archived, RowState, Sight, decide, look
@@ -64,6 +65,8 @@ class Sending:
     """A study's zip as a stream: no temporary file, flat memory, MD5 taken on the way."""
 
     images: tuple[Image, ...]
+    study_uid: str = ""
+    change: Change | None = None
     progress: Callable[[int, int], None] | None = None
     md5: dict[str, str] = field(default_factory=dict)
     done: int = 0
@@ -80,19 +83,26 @@ class Sending:
     def _chunks(self, image: Image) -> Iterator[bytes]:
         digest = hashlib.md5(usedforsecurity=False)
         count = 0
-        with Path(image.path).open("rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-                count += len(chunk)
-                yield chunk
-        if count != image.size:
+        for chunk in self._read(image):
+            digest.update(chunk)
+            count += len(chunk)
+            yield chunk
+        if self.change is None and count != image.size:
             raise XNATIntegrityError(
                 f"{image.path} changed while it was sent: read the folder again"
             )
         self.md5[image.name] = digest.hexdigest()
-        self.done += count
+        self.done += image.size
         if self.progress is not None:
             self.progress(self.done, self.size)
+
+    def _read(self, image: Image) -> Iterator[bytes]:
+        if self.change is not None:
+            yield from self.change.chunks(image.path, image.sop_uid, self.study_uid)
+            return
+        with Path(image.path).open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
 
 
 def bring_in(
@@ -103,6 +113,7 @@ def bring_in(
     pace: Pace | None = None,
     journal: Note = ledger.no_journal,
     parameters: Mapping[str, str] | None = None,
+    change: Change | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Brought:
     """Bring a study's files into the prearchive and build its session; safe to call again after
@@ -113,14 +124,16 @@ def bring_in(
     that comes during a build is missing from it (B 2.4).
 
     files: whole files of one study, see `studies.Study.files`. parameters: further parameters of
-    the import (B 1.3), for instance SOURCE. progress: called with bytes sent and bytes in all.
+    the import (B 1.3), for instance SOURCE. change: a hook over data sets; `files` are then
+    those of `changing.change_study`. progress: called with bytes sent and bytes in all.
 
     Raises StudyHeldError when a human must decide, StudyTimeoutError when the server does not come
     to an end, XNATUploadError when the server does not show what was sent after several uploads,
     XNATIntegrityError when files change meanwhile; whatever the connection raises for an outage.
     """
     images = make_images(files)
-    course = _Course(conn, key, images, pace or Pace(), journal, parameters or {}, progress)
+    course = _Course(conn, key, images, pace or Pace(), journal)
+    course.parameters, course.change, course.progress = parameters or {}, change, progress
     while True:
         brought = course.step()
         if brought is not None:
@@ -137,16 +150,15 @@ class _Course:
         images: tuple[Image, ...],
         pace: Pace,
         journal: Note,
-        parameters: Mapping[str, str],
-        progress: Callable[[int, int], None] | None,
     ) -> None:
         self.conn = conn
         self.key = key
         self.images = images
         self.watch: Watch = pace.watch(key)
         self.journal = journal
-        self.parameters = parameters
-        self.progress = progress
+        self.parameters: Mapping[str, str] = {}
+        self.change: Change | None = None
+        self.progress: Callable[[int, int], None] | None = None
         self.sends = 0
         self.must_build = False
         self.sent = {image.name: "" for image in images}
@@ -208,7 +220,7 @@ class _Course:
         refuse_changed(self.images)
         self.sends += 1
         self.must_build = True
-        sending = Sending(self.images, self.progress)
+        sending = Sending(self.images, self.key.study_uid, self.change, self.progress)
         count = f"{len(self.images)} files, {sending.size} bytes"
         self.journal(ledger.SENDING, f"upload {self.sends}: {count}")
         try:
@@ -235,8 +247,10 @@ class _Course:
         if error.status == 400 and "oncurrent" in f"{error} {error.detail}":
             self.watch.wait("another upload of the same study")
             return
-        if error.status == 200 and not error.detail.strip() and self.sends < SENDS:
-            # An empty answer (B 1.4): everything was rejected, or the answer got lost. Look.
+        if error.status == 200 and "stored it elsewhere" in str(error):
+            raise StudyHeldError(self.key, str(error)) from error
+        if error.status == 200 and self.sends < SENDS:
+            # An empty answer (B 1.4): everything was rejected, or a proxy lost the words. Look.
             self.journal(ledger.SENDING, f"the answer says nothing: {error}")
             return
         if error.status == 500 and self.sends < SENDS:
