@@ -20,7 +20,10 @@ from .. import __version__
 
 __all__ = ["COMMANDS", "Command", "main"]
 
-COMMANDS: tuple[str, ...] = ("run",)
+COMMANDS: tuple[str, ...] = (
+    "run",
+    "provenance",
+)
 """Modules of this package that are commands, in the order the help shows them."""
 
 DONE, FAILED, USAGE, INTERNAL, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143
