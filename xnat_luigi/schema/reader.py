@@ -348,9 +348,9 @@ class _Builder:
         if draft is None:
             return Property(name, path, LISTING, target, field.doc, field.display)
         kind, lookup, value = self.repeated(field, draft, field.type.local)
-        return Property(
-            name, path, kind, target, field.doc, lookup or self.named_by(field.type), value
-        )
+        if kind == LISTING:
+            lookup = field.display or self.named_by(field.type)
+        return Property(name, path, kind, target, field.doc, lookup, value)
 
     def repeated(self, field: Field, draft: Draft, key: str) -> tuple[str, str, str]:
         """Kind, lookup and value key of a listing: texts under one name each are a mapping."""
