@@ -238,9 +238,9 @@ def draw_svg(node: Node) -> str:
     width, box, gap = 520, 480, 90
     total = width * max(len(row) for row in rows)
     places: dict[str, tuple[float, float]] = {}
-    for y, row in enumerate(rows):
-        for x, one in enumerate(row):
-            places[one.uri] = ((x + 0.5) * total / len(row), 20 + y * gap)
+    for down, row in enumerate(rows):
+        for across, one in enumerate(row):
+            places[one.uri] = ((across + 0.5) * total / len(row), 20.0 + down * gap)
     shapes = []
     for one in node.walk():
         x, y = places[one.uri]
