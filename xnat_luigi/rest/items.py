@@ -31,12 +31,14 @@ __all__ = [
     "create_scan",
     "create_subject",
     "delete_item",
+    "field_query",
     "find_experiment",
     "find_subject",
     "get_item",
     "rename",
     "set_fields",
     "share",
+    "shows",
     "unshare",
 ]
 
@@ -256,7 +258,7 @@ def set_fields(
     query["event_reason"] = reason or "changed by xnat-luigi"
     _put(conn, path, query)
     kept = get_item(conn, path)
-    lost = [key for key, value in field_query(fields).items() if not _kept(kept, key, value)]
+    lost = [key for key, value in field_query(fields).items() if not shows(kept, key, value)]
     if lost:
         raise XNATResponseError(
             f"PUT {path}: the server said yes, but does not show {', '.join(lost)} as set; "
@@ -267,7 +269,7 @@ def set_fields(
         )
 
 
-def _kept(item: Item, key: str, value: str) -> bool:
+def shows(item: Item, key: str, value: str) -> bool:
     """Say whether the item shows the value; keys whose place is unclear count as shown."""
     custom = _FIELD_OF_LIST.search(key)
     if custom is not None:
