@@ -103,7 +103,7 @@ def test_a_wrong_word_is_refused_with_the_right_one(text: str, said: str) -> Non
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RulesError, match="absent.toml cannot be read"):
+    with pytest.raises(RulesError, match=r"absent\.toml cannot be read"):
         read_rules(tmp_path / "absent.toml")
 
 
