@@ -276,6 +276,12 @@ class ClassModel:
 
     def _listing_property(self, record: ClassRecord, prop: Property) -> SchemaProperty:
         lookup = prop.lookup or None
+        if record.fields and prop.name == "fields":
+
+            def read_variables(self: Any) -> Any:
+                return core.CustomVariableMap(parent=self, field="fields")
+
+            return SchemaProperty(_kept(read_variables, prop), doc=prop.doc)
         if prop.kind != LISTING:
 
             def read_texts(self: Any) -> Any:
