@@ -10,7 +10,7 @@ apply_defaults()
 
 from .archive import ArchiveSession  # noqa: E402
 from .base import XnatTask  # noqa: E402
-from .derived import DerivedTask, ResourceReady  # noqa: E402
+from .derived import DerivedTask, ResourceReady, Step  # noqa: E402
 from .importing import ImportSession  # noqa: E402
 from .qc import QCSession, SessionHeldError  # noqa: E402
 from .refresh import ExperimentReady, RefreshCatalog, RefreshSession  # noqa: E402
@@ -26,6 +26,7 @@ __all__ = [
     "RefreshSession",
     "ResourceReady",
     "SessionHeldError",
+    "Step",
     "UploadResource",
     "XnatTask",
 ]

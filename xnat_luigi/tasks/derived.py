@@ -48,6 +48,7 @@ __all__ = [
     "ResourceReady",
     "Result",
     "StaleResultError",
+    "Step",
 ]
 
 logger = logging.getLogger(__name__)
@@ -102,30 +103,27 @@ class ResourceReady(luigi.ExternalTask, XnatTask):
         )
 
 
-class DerivedTask(XnatTask):
-    """Derive from this, set `inputs` and `result`, write `process()`.
+class Step(XnatTask):
+    """What all processing steps share; `DerivedTask` is the one to derive from for most.
 
-    Everything that `process()` leaves in its working folder becomes the resource `result` of the
-    same scan or session, with a record of where it came from. Further Luigi parameters are
-    parameters of the step: another value makes the result stale.
+    A step says where its inputs are (`sources`), where its result goes (`output`) and how the one
+    becomes the other (`process`). Further Luigi parameters are parameters of the step: another
+    value makes the result stale.
 
     Class attributes:
-        inputs: name of an input to label of its resource. `("DICOM", "")` in place of a label
-            takes it from the session itself also when the step is about a scan.
-        result: label of the resource the step makes.
         version: raise it when the code gives other results than before.
         packages: distributions whose versions belong into the record.
         limit: most bytes the step may leave; more is an error.
+        own: names of parameters that say where and how, not what; no part of the record.
     """
 
-    inputs: ClassVar[Mapping[str, str | tuple[str, str]]] = {}
-    result: ClassVar[str] = ""
     version: ClassVar[str] = "1"
     packages: ClassVar[tuple[str, ...]] = ("xnat-luigi",)
     limit: ClassVar[int] = 20 * 1024**3
+    own: ClassVar[frozenset[str]] = frozenset(
+        {"server", "project", "experiment", "scan", "stale", "stage", "keep"}
+    )
 
-    experiment: str = luigi.StrParameter(description="ID or label of the experiment")
-    scan: str = luigi.StrParameter(default="", description="ID of the scan, empty for the session")
     stale: str = luigi.ChoiceParameter(
         choices=POLICIES, default="rerun", significant=False, description="what to do when stale"
     )
@@ -138,10 +136,13 @@ class DerivedTask(XnatTask):
         significant=False, description="keep the working folder when the step fails"
     )
 
-    #: What the steps of a run share; parameters of these names are no parameters of the step.
-    own: ClassVar[frozenset[str]] = frozenset(
-        {"server", "project", "experiment", "scan", "stale", "stage", "keep"}
-    )
+    def sources(self) -> Sequence[tuple[str, ResourceTarget]]:
+        """The inputs: a name and a resource each. Names are unique."""
+        raise NotImplementedError
+
+    def output(self) -> ResourceTarget:
+        """The resource with the result."""
+        raise NotImplementedError
 
     def process(self, inputs: Mapping[str, Path], workdir: Path) -> None:
         """Makes the result.
@@ -167,18 +168,6 @@ class DerivedTask(XnatTask):
 
     # --- what Luigi asks ----------------------------------------------------------------------
 
-    def requires(self) -> Any:
-        """The inputs, as things that somebody else makes; override to name the task that does."""
-        return [
-            self.derive(ResourceReady).clone(resource=label, scan=scan)  # type: ignore[no-untyped-call]
-            for _, label, scan in self._places()
-        ]
-
-    def output(self) -> ResourceTarget:
-        return ResourceTarget(
-            self.server, self.project, self.result, experiment=self.experiment, scan=self.scan
-        )
-
     def complete(self) -> bool:
         """Whether nothing is to be done; `stale` decides about stale results."""
         found = self.look()
@@ -193,12 +182,12 @@ class DerivedTask(XnatTask):
 
     def run(self) -> None:
         """Stages the inputs, processes them, uploads what came out, the record last."""
-        if not self.result:
-            raise XNATValueError(f"{self.task_family} does not name its result")
+        target = self.output()
         before = self.look()
         if before.condition is Condition.FOREIGN:
             raise XNATUploadError(
-                f"{self}: resource {self.result} holds {before}; choose another label, or remove it"
+                f"{self}: resource {target.resource} holds {before}; choose another label, or "
+                "remove it"
             )
         status = self.status_line()
         status.say(f"making it, because it is {before}", final=True)
@@ -255,26 +244,16 @@ class DerivedTask(XnatTask):
 
     # --- parts of it --------------------------------------------------------------------------
 
-    def _places(self) -> Iterator[tuple[str, str, str]]:
-        for name, place in self.inputs.items():
-            if isinstance(place, tuple):
-                yield name, place[0], place[1]
-            else:
-                yield name, place, self.scan
-
     def _read_inputs(self, *, missing_ok: bool = False) -> list[tuple[InputRecord, ResourceTarget]]:
         found = []
-        for name, label, scan in self._places():
-            target = ResourceTarget(
-                self.server, self.project, label, experiment=self.experiment, scan=scan
-            )
+        for name, target in self.sources():
             files = target.list() if missing_ok else target.files()
             if files is None:
                 continue
             place = target.address(self.connect())
             assert place is not None
-            uri = place.resource(label)
-            found.append((InputRecord.of(name, uri, label, files), target))
+            uri = place.resource(target.resource)
+            found.append((InputRecord.of(name, uri, target.resource, files), target))
         return found
 
     def _parameters(self) -> dict[str, str]:
@@ -325,7 +304,7 @@ class DerivedTask(XnatTask):
         return Record(
             task=self.task_family,
             server=self.server,
-            uri=place.resource(self.result),
+            uri=place.resource(self.output().resource),
             inputs=tuple(inputs),
             parameters=self._parameters(),
             code=describe_code(
@@ -350,11 +329,11 @@ class DerivedTask(XnatTask):
         place = target.address(connection)
         assert place is not None
         self._put_record(connection, place, replace(record, state="uploading"))
-        upload_files(connection, place, self.result, sendings, overwrite=True)
+        upload_files(connection, place, self.output().resource, sendings, overwrite=True)
         wanted = {sending.path for sending in sendings} | {RECORD_NAME}
         for file in target.files():
             if file.path not in wanted:
-                removal.delete_file(connection, place, self.result, file.path)
+                removal.delete_file(connection, place, self.output().resource, file.path)
         self._put_record(connection, place, record)
 
     def _put_record(self, connection: Connection, place: Address, record: Record) -> None:
@@ -362,7 +341,59 @@ class DerivedTask(XnatTask):
             file.write(record.to_json().encode())
             file.flush()
             sending = make_sending(RECORD_NAME, Path(file.name))
-            upload_files(connection, place, self.result, [sending], overwrite=True)
+            upload_files(connection, place, self.output().resource, [sending], overwrite=True)
+
+
+class DerivedTask(Step):
+    """Derive from this, set `inputs` and `result`, write `process()`.
+
+    Everything that `process()` leaves in its working folder becomes the resource `result` of the
+    same scan or session, with a record of where it came from.
+
+    Class attributes:
+        inputs: name of an input to label of its resource. `("DICOM", "")` in place of a label
+            takes it from the session itself also when the step is about a scan.
+        result: label of the resource the step makes.
+    """
+
+    inputs: ClassVar[Mapping[str, str | tuple[str, str]]] = {}
+    result: ClassVar[str] = ""
+
+    experiment: str = luigi.StrParameter(description="ID or label of the experiment")
+    scan: str = luigi.StrParameter(default="", description="ID of the scan, empty for the session")
+
+    def sources(self) -> Sequence[tuple[str, ResourceTarget]]:
+        return [(name, self._place(label, scan)) for name, label, scan in self._places()]
+
+    def requires(self) -> Any:
+        """The inputs, as things that somebody else makes; override to name the task that does."""
+        return [
+            ResourceReady(
+                server=self.server,
+                project=self.project,
+                resource=label,
+                experiment=self.experiment,
+                scan=scan,
+            )
+            for _, label, scan in self._places()
+        ]
+
+    def output(self) -> ResourceTarget:
+        if not self.result:
+            raise XNATValueError(f"{self.task_family} does not name its `result`")
+        return self._place(self.result, self.scan)
+
+    def _place(self, label: str, scan: str) -> ResourceTarget:
+        return ResourceTarget(
+            self.server, self.project, label, experiment=self.experiment, scan=scan
+        )
+
+    def _places(self) -> Iterator[tuple[str, str, str]]:
+        for name, place in self.inputs.items():
+            if isinstance(place, tuple):
+                yield name, place[0], place[1]
+            else:
+                yield name, place, self.scan
 
 
 class _Workdir:
