@@ -299,7 +299,7 @@ class ClassModel:
         def read_listing(self: Any) -> Any:
             if folder:
                 return core.XNATListing(
-                    uri=f"{self.fulluri}/{folder}",
+                    uri=self._listing_uri(folder),
                     parent=self,
                     field_name=folder.rpartition("/")[2],
                     secondary_lookup_field=lookup,
