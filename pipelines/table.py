@@ -82,8 +82,8 @@ def _rows(inputs: Mapping[str, Path]) -> Iterator[Row]:
 
 
 def _write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
-    import pyarrow
-    import pyarrow.parquet
+    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]
 
     table = pyarrow.table({name: [row.get(name) for row in rows] for name in names})
     pyarrow.parquet.write_table(table, path)
