@@ -1,7 +1,7 @@
 """The tutorial of the documented client (section 1.2), run as printed.
 
-Where the document shows an answer, the test compares it; names of servers and folders are those of the
-test. Differences are D-numbers of tests/seed/decisions.md.
+Where the document shows an answer, the test compares it; names of servers and folders are those of
+the test. Differences are D-numbers of tests/seed/decisions.md.
 """
 
 from __future__ import annotations
@@ -112,9 +112,11 @@ def test_S035_S036_self_closing_sessions(
     with xnat.connect(server.url, user="admin", password="admin") as session:
         print(session.projects)
     assert "<ProjectData sandbox project (sandbox)>" in capsys.readouterr().out
-    with pytest.raises(ZeroDivisionError):
-        with xnat.connect(server.url, user="admin", password="admin") as session:
-            1 / 0  # noqa: B018
+    with (
+        pytest.raises(ZeroDivisionError),
+        xnat.connect(server.url, user="admin", password="admin") as session,
+    ):
+        1 / 0  # noqa: B018
     with pytest.raises(XNATNotConnectedError):
         session.get("/data/projects")
 
@@ -182,7 +184,7 @@ def test_S094_S095_the_levels(session: Any) -> None:
     resource = scan.resources["DICOM"]
     assert len(resource.files) == 4
     assert list(experiment.assessors) == []
-    assert experiment.id in project.experiments.keys()
+    assert experiment.id in project.experiments
 
 
 def test_S099_looping_over_data(session: Any, capsys: pytest.CaptureFixture[str]) -> None:
