@@ -1,0 +1,104 @@
+"""Locks between processes; they save work, the truth does not rest on them (fault row L3).
+
+On some network file systems every caller gets the lock. Then two processes fetch the same file
+twice, each under a part name of its own, and the last rename wins with the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..exceptions import XNATLockError
+from .save import make_folder, save_text
+
+__all__ = ["read_owner", "staged_lock"]
+
+log = logging.getLogger(__name__)
+SAY_EVERY = 10.0
+
+
+@contextlib.contextmanager
+def staged_lock(
+    path: Path,
+    *,
+    timeout: float = 600.0,
+    owner: str = "",
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[None]:
+    """Hold a lock for the length of a block.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file; it stays there, a lock file must never be removed while somebody may wait.
+    timeout : float
+        Seconds to wait; 0 means try once. The operating system frees the lock of a killed
+        process at once (L2).
+    owner : str
+        What the holder is doing, for the message to those who wait.
+
+    Raises
+    ------
+    XNATLockError
+        The time is over; the message names the owner: host, process id, since when, doing what.
+    """
+    make_folder(path.parent)
+    lock = FileLock(str(path), timeout=0, thread_local=False)
+    _acquire(lock, path, timeout, clock)
+    record = path.with_name(path.name + ".owner")
+    try:
+        save_text(record, json.dumps(_me(owner)), sync=False)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            record.unlink()
+        lock.release()
+
+
+def _acquire(
+    lock: FileLock, path: Path, timeout: float, clock: Callable[[], float]
+) -> None:
+    begin = clock()
+    while True:
+        left = timeout - (clock() - begin)
+        try:
+            lock.acquire(timeout=max(0.0, min(left, SAY_EVERY)), poll_interval=0.05)
+            return
+        except Timeout:
+            if clock() - begin >= timeout:
+                raise XNATLockError(
+                    f"{path} is locked by {read_owner(path)}, waited {timeout:g} s: "
+                    "wait for that run to end, or end it, and run again"
+                ) from None
+            log.info("waiting for %s, locked by %s", path, read_owner(path))
+        except OSError as error:
+            raise XNATLockError(f"{path} cannot be locked here: {error}") from error
+
+
+def _me(owner: str) -> dict[str, object]:
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "doing": owner,
+    }
+
+
+def read_owner(path: Path) -> str:
+    """The owner of a lock in words; «an unknown process» when there is no readable record."""
+    try:
+        record = json.loads(path.with_name(path.name + ".owner").read_text(encoding="utf-8"))
+        words = f"process {record['pid']} on {record['host']} since {record['since']}"
+        return words + (f" ({record['doing']})" if record.get("doing") else "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "an unknown process"

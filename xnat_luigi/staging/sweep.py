@@ -1,0 +1,59 @@
+"""Leftovers of killed runs: part files that nobody will ever rename."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .save import machine
+
+__all__ = ["find_parts", "sweep"]
+
+_PART = re.compile(r"^\..*\.([0-9a-f]+)-([0-9a-f]{8})-[0-9a-f]{8}\.part$", re.DOTALL)
+DAY = 86400.0
+
+
+def sweep(
+    root: Path, *, older_than: float = DAY, now: Callable[[], float] = time.time, dry: bool = False
+) -> list[Path]:
+    """Remove part files below a folder that no living process writes; return their paths.
+
+    A part of a process of this machine goes as soon as that process is gone; one of another
+    machine (a shared disk) when it was not touched for `older_than` seconds. Only names made by
+    `save` match, symbolic links are not followed (D2).
+    """
+    gone: list[Path] = []
+    for path, seconds in find_parts(root, now()):
+        match = _PART.match(path.name)
+        if match and (_is_dead(match[1], match[2]) or seconds >= older_than):
+            if not dry:
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+            gone.append(path)
+    return gone
+
+
+def find_parts(root: Path, now: float) -> Iterator[tuple[Path, float]]:
+    """Part files below a folder with the seconds since they were last written."""
+    for folder, _, names in os.walk(root):
+        for name in names:
+            if name.endswith(".part") and _PART.match(name):
+                path = Path(folder, name)
+                with contextlib.suppress(FileNotFoundError):
+                    yield path, now - path.lstat().st_mtime
+
+
+def _is_dead(pid: str, where: str) -> bool:
+    if where != machine():
+        return False
+    try:
+        os.kill(int(pid, 16), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
