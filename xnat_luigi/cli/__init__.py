@@ -23,6 +23,7 @@ __all__ = ["COMMANDS", "Command", "main"]
 COMMANDS: tuple[str, ...] = (
     "run",
     "provenance",
+    "new_pipeline",
 )
 """Modules of this package that are commands, in the order the help shows them."""
 
