@@ -1,0 +1,283 @@
+"""Columns and filters of listings (wire contract A 3.3, 3.4): which value of an item a name means."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .state import Item, State
+from .types import field_type, knows
+
+__all__ = ["SHORTCUTS", "Column", "UnknownColumn", "matches", "read_column", "rows_of"]
+
+_META = {
+    "insert_date": "meta/insert_date",
+    "insert_user": "meta/insert_user/login",
+    "last_modified": "meta/last_modified",
+}
+_EXPERIMENT = (
+    "ID label project visit_id visit protocol date time note scanner operator dcmAccessionNumber "
+    "dcmPatientId dcmPatientName session_type modality UID coil fieldStrength marker stabilization "
+    "subject_ID subject_label subject_project session_ID session_label session_project xsiType"
+)
+_SUBJECT = "ID label project group src"
+_DEMOGRAPHICS = "dob yob age gender handedness ses education race ethnicity weight height"
+_SCAN = (
+    "ID type UID note quality condition series_description documentation scanner modality frames "
+    "operator xsiType"
+)
+SHORTCUTS: dict[str, dict[str, str]] = {
+    "project": {
+        **{n: n for n in ["ID", "secondary_ID", "name", "description", "keywords"]},
+        "pi_firstname": "PI/firstname",
+        "pi_lastname": "PI/lastname",
+        "alias": "aliases/alias/alias",
+        **_META,
+    },
+    "subject": {
+        **{n: n for n in _SUBJECT.split()},
+        **{n: f"demographics/{n}" for n in _DEMOGRAPHICS.split()},
+        "pi_firstname": "investigator/firstname",
+        "pi_lastname": "investigator/lastname",
+        **_META,
+    },
+    "experiment": {
+        **{n: n for n in _EXPERIMENT.split()},
+        "pi_firstname": "investigator/firstname",
+        "pi_lastname": "investigator/lastname",
+        "validation_method": "validation/method",
+        "validation_status": "validation/status",
+        "tracer_name": "tracer/name",
+        **_META,
+    },
+    "scan": {**{n: n for n in _SCAN.split()}, "scanTime": "parameters/scanTime", **_META},
+}
+SHORTCUTS["assessor"] = SHORTCUTS["experiment"]
+_ABSTRACT = {"xnat:experimentdata", "xnat:subjectassessordata", "xnat:imagesessiondata"}
+
+
+class UnknownColumn(Exception):
+    """A path that the type does not have."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its key in the answer, the type its path begins with, the path in lower case."""
+
+    key: str
+    xsi_type: str
+    path: str
+
+
+def read_column(kind: str, name: str) -> Column | None:
+    """What a name asks for; None for an unknown shortcut, which the server ignores.
+
+    Raises: `UnknownColumn` for a path that its type does not have.
+    """
+    if "/" in name:
+        xsi_type, _, path = name.partition("/")
+        shortcut = next(
+            (
+                s
+                for s, p in SHORTCUTS[kind].items()
+                if p == path and not s.lower().startswith("xsi")
+            ),
+            "",
+        )
+        del shortcut  # the answer's key is the lower-cased path even where a shortcut exists
+        typed = _spelled(xsi_type)
+        plain = re.sub(r"\[[^\]]*\]", "", path)
+        if knows(typed) and not plain.lower().startswith(("meta/", "xnat_")):
+            if field_type(typed, plain) is None:
+                raise UnknownColumn(name)
+        return Column(name.lower(), xsi_type.lower(), path.lower())
+    path = SHORTCUTS[kind].get(name, "")
+    return Column(name, "", path.lower()) if path else None
+
+
+def _spelled(xsi_type: str) -> str:
+    from .types import known_types
+
+    lower = xsi_type.lower()
+    return next((one for one in known_types() if one.lower() == lower), xsi_type)
+
+
+# Values ------------------------------------------------------------------------------------------
+
+
+def _lowered(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.lower(): value for key, value in fields.items()}
+
+
+def label_in(state: State, item: Item, project: str) -> str:
+    """The label an item has in a project it belongs to or is shared into."""
+    if project and project != item.project:
+        for shared, label in state.items.shares(item):
+            if shared == project and label:
+                return label
+    return item.label
+
+
+def _simple(state: State, item: Item, column: Column, project: str) -> Any:
+    path = column.path
+    if path.startswith("meta/"):
+        return _meta(item, column)
+    if path in ("subject_id", "subject_label", "subject_project"):
+        subject = state.items.subject_of(item)
+        if subject is None:
+            return ""
+        if path == "subject_label":
+            return label_in(state, subject, project)
+        return subject.id if path == "subject_id" else subject.project
+    if path in ("session_id", "session_label", "imagesession_id", "image_session_id"):
+        session = state.items.by_pk(item.parent) if item.kind != "experiment" else None
+        if session is None:
+            return ""
+        return label_in(state, session, project) if path == "session_label" else session.id
+    direct = {
+        "id": item.id,
+        "label": label_in(state, item, project),
+        "project": (project or item.project) if item.kind != "subject" else item.project,
+        "xsitype": item.xsi_type,
+    }
+    if path in direct and not (path == "project" and item.kind == "scan"):
+        return direct[path]
+    found = _lowered(item.fields).get(path)
+    if found is None and path.startswith(("demographics/", "investigator/", "pi/")):
+        head, _, rest = path.partition("/")
+        for member in _lowered(item.children).get(head, ()):
+            return _lowered(member).get(rest)
+    return found
+
+
+def _meta(item: Item, column: Column) -> str:
+    if column.path == "meta/insert_date":
+        return item.inserted
+    if column.path.startswith("meta/insert_user"):
+        return item.inserter
+    concrete = item.kind == "subject" or (column.xsi_type and column.xsi_type not in _ABSTRACT)
+    return item.deep_modified if concrete else item.modified
+
+
+def _collection(column: Column) -> str:
+    """The repeated thing a column reaches into, or nothing (A 3.3: one row per combination)."""
+    path = column.path
+    if column.xsi_type.endswith("scandata"):
+        return "scan/file" if path.startswith("file/") else "scan"
+    for mark, name in (
+        ("out/file/", "out"),
+        ("in/file/", "in"),
+        ("resources/resource/", "resource"),
+        ("fields/field/", "fields"),
+        ("sharing/share/", "share"),
+        ("file/", "file"),
+    ):
+        if path.startswith(mark) or f"/{mark}" in f"/{path}":
+            return name
+    return ""
+
+
+def rows_of(
+    state: State, item: Item, columns: Iterable[Column], project: str = "", root: str = ""
+) -> list[dict[str, Any]]:
+    """The rows of one item: more than one where a column reaches into a collection."""
+    asked = list(columns)
+    single: dict[str, Any] = {}
+    groups: dict[str, list[Column]] = {}
+    for column in asked:
+        name = (
+            ""
+            if item.kind == "scan"
+            and column.xsi_type.endswith("scandata")
+            and (not column.path.startswith("file/"))
+            else _collection(column)
+        )
+        if name:
+            groups.setdefault(name, []).append(column)
+        else:
+            single[column.key] = _simple(state, item, column, project)
+    if "scan/file" in groups:
+        groups["scan/file"] += groups.pop("scan", [])
+    if not groups:
+        return [single]
+    members = [_members(state, item, name, wanted) for name, wanted in groups.items()]
+    return [
+        {**single, **{k: v for part in parts for k, v in part.items()}}
+        for parts in itertools.product(*members)
+    ]
+
+
+def _members(state: State, item: Item, name: str, columns: list[Column]) -> list[dict[str, Any]]:
+    """What a LEFT JOIN with a collection gives: at least one row, empty where there is nothing."""
+    found: list[dict[str, Any]] = []
+    for values in _entries(state, item, name):
+        found.append({column.key: values(column) for column in columns})
+    return found or [{column.key: "" for column in columns}]
+
+
+def _entries(state: State, item: Item, name: str) -> Iterable[Callable[[Column], Any]]:
+    if name == "scan":
+        for scan in state.items.below(item, "scan"):
+            yield lambda column, scan=scan: _simple(state, scan, column, "")
+    elif name == "scan/file":
+        scans = [item] if item.kind == "scan" else state.items.below(item, "scan")
+        for scan in scans:
+            for resource in state.resources.of(scan) or [None]:  # type: ignore[list-item]
+                yield (
+                    lambda column, scan=scan, resource=resource: (
+                        _of_resource(resource, column)
+                        if column.path.startswith("file/")
+                        else _simple(state, scan, column, "")
+                    )
+                )
+    elif name in ("out", "in", "resource", "file"):
+        direction = name if name in ("out", "in") else ""
+        for resource in state.resources.of(item, direction):
+            yield lambda column, resource=resource: _of_resource(resource, column)
+    elif name == "share":
+        for project, label in state.items.shares(item):
+            yield lambda column, p=project, n=label: n if column.path.endswith("/label") else p
+    else:
+        for member in _lowered(item.children).get("fields/field", ()):
+            yield lambda column, member=member: _lowered(member).get(
+                column.path.rpartition("/")[2], ""
+            )
+
+
+def _of_resource(resource: Any, column: Column) -> Any:
+    if resource is None:
+        return ""
+    name = column.path.rpartition("/")[2]
+    if name == "xnat_abstractresource_id":
+        return resource.pk
+    return getattr(resource, name, "")
+
+
+# Filters -----------------------------------------------------------------------------------------
+
+
+def matches(wanted: str, value: str) -> bool:
+    """Whether a value meets a filter: a list, a wildcard, a range or equality (A 3.4)."""
+    return any(_matches_one(one.strip(), value) for one in wanted.split(","))
+
+
+_DATE = re.compile(r"(\d\d)/(\d\d)/(\d{4})")
+
+
+def _matches_one(wanted: str, value: str) -> bool:
+    dates = _DATE.findall(wanted)
+    if dates:
+        first = "{2}-{0}-{1}".format(*dates[0])
+        last = "{2}-{0}-{1}".format(*dates[-1])
+        return first <= value[:10] <= last
+    numbers = re.fullmatch(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", wanted)
+    if numbers and re.fullmatch(r"-?\d+(\.\d+)?", value):
+        return float(numbers[1]) <= float(value) <= float(numbers[2])
+    if "*" in wanted or "%" in wanted:
+        pattern = wanted.replace("%", "*").lower()
+        return fnmatch.fnmatchcase(value.lower(), f"*{pattern}*")
+    return wanted == value
