@@ -240,7 +240,7 @@ class Answer:
 
     A `Path` body is sent as a file: with `Content-Length`, `Last-Modified`, Range and 304. An
     iterator is sent chunked; so are bytes when `chunked` is set (tables and items have no length on
-    the wire, wire contract A 0.2). `range_allowed` is off for what the real server cannot cut.
+    the wire, wire contract A 0.2).
     """
 
     status: int = 200
@@ -249,6 +249,8 @@ class Answer:
     headers: list[tuple[str, str]] = field(default_factory=list)
     chunked: bool = False
     cookies: list[str] = field(default_factory=list)
+    ranges: bool = True
+    """Whether a Range header is looked at."""
     after: list[os.PathLike[str]] = field(default_factory=list)
     """Temporary files to remove once the answer is out."""
 

@@ -35,12 +35,6 @@ class Route:
 MODULES: tuple[str, ...] = (
     "login",
     "site",
-    "projects",
-    "subjects",
-    "experiments",
-    "scans",
-    "resources",
-    "files",
 )
 """Modules of this package with a `ROUTES` list; add yours here."""
 
@@ -51,3 +45,11 @@ def all_routes() -> list[Route]:
     for name in MODULES:
         routes += importlib.import_module(f"{__name__}.{name}").ROUTES
     return routes
+
+
+def set_up(state: State) -> None:
+    """Calls `set_up(state)` of the modules that have one: token checks, worker threads."""
+    for name in MODULES:
+        prepare = getattr(importlib.import_module(f"{__name__}.{name}"), "set_up", None)
+        if prepare is not None:
+            prepare(state)

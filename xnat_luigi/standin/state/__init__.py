@@ -56,8 +56,10 @@ class State:
         self.workflows = Workflows(self.store, self.clock)
         self._parts: dict[Callable[[State], Any], Any] = {}
         self._parts_lock = threading.RLock()
+        self.authenticators: list[Callable[[str, str], str | None]] = []
+        """Asked with (alias, secret) for the login that an alias token stands for."""
         self.closing: list[Callable[[], None]] = []
-        """Called once when the server stops, before the store is closed (worker threads end here)."""
+        """Called when the server stops, before the store is closed (worker threads end here)."""
 
     def part(self, kind: Callable[[State], Part]) -> Part:
         """The one instance of a further part of the state, made at its first use."""

@@ -62,8 +62,7 @@ class StatusRefused(Exception):
 class Row:
     """One session in the prearchive. `extra` holds what no listing shows:
 
-    `series` {SeriesInstanceUID: scan folder}, `no_auto` (the next build does not archive), `fields`
-    (XML paths of the session importer), `quarantine`, `direct`.
+    `series` {SeriesInstanceUID: scan folder}.
     """
 
     project: str

@@ -1,0 +1,211 @@
+"""`StandIn`: the server in a thread of its own, with its knobs as attributes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+
+from . import filling
+from .app import App, RequestRecord
+from .clock import Clock
+from .faults import Faults
+from .preferences import Preferences
+from .routes import all_routes, set_up
+from .state import State
+
+__all__ = ["RequestRecord", "StandIn"]
+
+
+class StandIn:
+    """A stand-in XNAT server on a loopback port.
+
+    Parameters:
+        root: folder for its state; a temporary one, removed at the end, by default.
+        port: 0 takes a free one.
+        users: login -> password; the first one becomes site administrator.
+        context: path prefix such as `/xnat`.
+        host: address to listen on.
+
+    It starts with the `with` block (or `start()`) and ends with it (or `stop()`).
+    """
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        port: int = 0,
+        users: Mapping[str, str] | None = None,
+        *,
+        host: str = "127.0.0.1",
+        context: str = "",
+        clock: Clock | None = None,
+    ) -> None:
+        self._temporary = root is None
+        self.root = Path(tempfile.mkdtemp(prefix="standin-") if root is None else root)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.host = host
+        self.port = port
+        self.context = context.rstrip("/")
+        self.state = State(self.root, clock)
+        for number, (login, password) in enumerate((users or {"admin": "admin"}).items()):
+            known = self.state.users.get(login)
+            self.state.users.add(login, password, admin=number == 0 if not known else known.admin)
+        self._first_user = next(iter(users or {"admin": "admin"}))
+        set_up(self.state)
+        self._app = App(self.state, all_routes(), context=self.context)
+        self.state.part(ServerPart).app = self._app
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+
+    # knobs --------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The server's address, without a trailing slash."""
+        return f"http://{self.host}:{self.port}{self.context}"
+
+    @property
+    def clock(self) -> Clock:
+        """The server's clock; `clock.advance(seconds)`."""
+        return self.state.clock
+
+    @property
+    def preferences(self) -> Preferences:
+        """Site preferences; `server.preferences["checksums"] = False`."""
+        return self.state.preferences
+
+    @property
+    def faults(self) -> Faults:
+        """Fault rules; `server.faults.add(Fault(...))`."""
+        return self._app.faults
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The last requests, oldest first (control addresses are not among them)."""
+        return self._app.log.snapshot()
+
+    @property
+    def log(self) -> Any:
+        """The request log with its totals (`counts`, `bytes_in`, `bytes_out`, `clear()`)."""
+        return self._app.log
+
+    @property
+    def errors(self) -> list[BaseException]:
+        """Unexpected exceptions of handlers, answered with 500: faults of the stand-in itself."""
+        return list(self._app.errors)
+
+    # filling ------------------------------------------------------------------------------------
+
+    def add_project(self, project: str, **facts: Any) -> str:
+        """See `filling.add_project`."""
+        return filling.add_project(self.state, project, user=self._first_user, **facts)
+
+    def add_subject(self, project: str, label: str, **facts: Any) -> str:
+        """See `filling.add_subject`; returns the ID."""
+        return filling.add_subject(self.state, project, label, user=self._first_user, **facts)
+
+    def add_session(self, project: str, subject: str, label: str, **facts: Any) -> str:
+        """See `filling.add_session`; returns the ID."""
+        return filling.add_session(
+            self.state, project, subject, label, user=self._first_user, **facts
+        )
+
+    def add_assessor(self, project: str, session: str, label: str, **facts: Any) -> str:
+        """See `filling.add_assessor`; returns the ID."""
+        return filling.add_assessor(
+            self.state, project, session, label, user=self._first_user, **facts
+        )
+
+    def add_user(self, login: str, password: str, *, admin: bool = False, **roles: str) -> None:
+        """An account; `roles` are `PROJECT="owner"|"member"|"collaborator"`."""
+        self.state.users.add(login, password, admin=admin)
+        for project, role in roles.items():
+            self.state.users.set_role(project, login, role)
+
+    # running ------------------------------------------------------------------------------------
+
+    def start(self) -> StandIn:
+        """Listens; returns when the first request can be answered.
+
+        Raises: `OSError` when the port is taken.
+        """
+        # Bound here, so that a taken port is the caller's error and not a dead thread.
+        listener = socket.create_server((self.host, self.port), backlog=256)
+        self.port = listener.getsockname()[1]
+        if not self.preferences["siteUrl"]:
+            self.preferences["siteUrl"] = self.url
+        ready = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(listener, ready), name="standin", daemon=True
+        )
+        self._thread.start()
+        ready.wait()
+        return self
+
+    def _run(self, listener: socket.socket, ready: threading.Event) -> None:
+        with contextlib.closing(asyncio.new_event_loop()) as loop:
+            self._loop = loop
+            loop.run_until_complete(self._serve(listener, ready))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+
+    async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
+        self._stopping = asyncio.Event()
+        server = web.Server(
+            self._app.handle,
+            access_log=None,
+            keepalive_timeout=75.0,
+            max_line_size=16380,
+            max_field_size=16380,
+        )
+        loop = asyncio.get_running_loop()
+        accepting = await loop.create_server(server, sock=listener, backlog=256)
+        ready.set()
+        await self._stopping.wait()
+        accepting.close()
+        server.pre_shutdown()
+        await server.shutdown(0.02)
+        await accepting.wait_closed()
+
+    def stop(self) -> None:
+        """Ends open connections, worker threads and the store; removes a temporary root."""
+        if self._loop is not None and self._stopping is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join()
+            self._loop = None
+        self._app.pool.shutdown(wait=True)
+        self.state.close()
+        if self._temporary:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def wait(self) -> None:
+        """Blocks until the server is stopped from another thread."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> StandIn:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class ServerPart:
+    """The state's way to the running server, for the control addresses."""
+
+    def __init__(self, state: State) -> None:
+        self.app: App | None = None
