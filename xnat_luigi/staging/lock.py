@@ -65,9 +65,7 @@ def staged_lock(
         lock.release()
 
 
-def _acquire(
-    lock: FileLock, path: Path, timeout: float, clock: Callable[[], float]
-) -> None:
+def _acquire(lock: FileLock, path: Path, timeout: float, clock: Callable[[], float]) -> None:
     begin = clock()
     while True:
         left = timeout - (clock() - begin)

@@ -1,67 +1,207 @@
-"""Zips written while they are sent: no temporary file, flat memory."""
+"""Archives as streams of bytes, made without a temporary file and read from disk piece by piece.
+
+A zip member is written as deflate with level 0: plain blocks, so next to no work, and lengths and
+CRC follow the data. A *stored* member with lengths behind the data would be smaller by a few
+bytes, but Java's ZipInputStream, which the server uses, refuses it.
+"""
 
 from __future__ import annotations
 
-import io
-import zipfile
+import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from struct import Struct
 
-__all__ = ["pack_zip"]
+from ..exceptions import XNATIOError, XNATUnsafeNameError
 
-_CHUNK = 1024 * 1024
-_DATE = (1980, 1, 1, 0, 0, 0)
+__all__ = ["Source", "pack_tar", "pack_zip"]
+
+READ_SIZE = 512 * 1024
+_LOCAL = Struct("<4sHHHHHIIIHH")
+_CENTRAL = Struct("<4sHHHHHHIIIHHHHHII")
+_DESCRIPTOR = Struct("<4sIII")
+_DESCRIPTOR_LARGE = Struct("<4sIQQ")
+_END = Struct("<4sHHHHIIH")
+_END_LARGE = Struct("<4sQHHIIQQQQ")
+_LOCATOR = Struct("<4sIQI")
+_FLAGS = 0x0808  # lengths follow the data; names are UTF-8
+_METHOD = 8
+_MOST_32 = 0xFFFFFFFF
+_MOST_16 = 0xFFFF
+_1980 = 0x0021  # the earliest date a zip can name: an archive shall not depend on the clock
+
+Source = Path | bytes | Iterable[bytes]
 
 
-class _Pipe(io.RawIOBase):
-    """Takes what the zip writer writes and hands it on; cannot seek, so sizes follow the data."""
+def read_chunks(path: Path, size: int = READ_SIZE) -> Iterator[bytes]:
+    """The bytes of a file, piece by piece."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while chunk := file.read(size):
+                yield chunk
+    except OSError as error:
+        raise XNATIOError(f"reading {path} failed: {error.strerror}; check the file") from error
+
+
+def _chunks(source: Source) -> Iterable[bytes]:
+    if isinstance(source, bytes):
+        return (source,)
+    return read_chunks(source) if isinstance(source, Path) else source
+
+
+def _check_name(name: str, seen: set[str]) -> bytes:
+    parts = name.split("/")
+    if not name or "\\" in name or "\0" in name or any(p in {"", ".", ".."} for p in parts):
+        raise XNATUnsafeNameError(f"{name!r} cannot be the name of a zip member")
+    if name in seen:
+        raise XNATUnsafeNameError(f"{name!r} is twice in the archive")
+    seen.add(name)
+    raw = name.encode("utf-8")
+    if len(raw) > _MOST_16:
+        raise XNATUnsafeNameError(f"{name[:80]!r}... is too long for a zip member")
+    return raw
+
+
+def pack_zip(entries: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
+    """Yield a zip of `(name, source)` pairs; a source is a path, bytes or an iterable of bytes.
+
+    Each source is read once, when its turn comes, in pieces, so memory stays bounded and a caller
+    may count and hash what passes. Files beyond 4 GiB and more than 65535 of them become zip64.
+
+    Raises
+    ------
+    XNATUnsafeNameError
+        A name is empty, absolute, leads upwards, or comes twice.
+    XNATIOError
+        A path cannot be read.
+    """
+    central: list[bytes] = []
+    seen: set[str] = set()
+    offset = 0
+    for name, source in entries:
+        raw = _check_name(name, seen)
+        member = _Member(raw, offset)
+        for piece in member.pieces(_chunks(source)):
+            offset += len(piece)
+            yield piece
+        central.append(member.central())
+    directory = b"".join(central)
+    yield directory + _end(len(central), len(directory), offset)
+
+
+class _Member:
+    def __init__(self, name: bytes, offset: int) -> None:
+        self.name = name
+        self.offset = offset
+        self.crc = 0
+        self.size = 0
+        self.packed = 0
+
+    def pieces(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        yield (
+            _LOCAL.pack(b"PK\3\4", 20, _FLAGS, _METHOD, 0, _1980, 0, 0, 0, len(self.name), 0)
+            + self.name
+        )
+        deflate = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
+        for chunk in chunks:
+            self.crc = zlib.crc32(chunk, self.crc)
+            self.size += len(chunk)
+            packed = deflate.compress(chunk)
+            if packed:
+                self.packed += len(packed)
+                yield packed
+        packed = deflate.flush()
+        self.packed += len(packed)
+        large = max(self.size, self.packed) > _MOST_32
+        yield packed + (_DESCRIPTOR_LARGE if large else _DESCRIPTOR).pack(
+            b"PK\7\x08", self.crc, self.packed, self.size
+        )
+
+    def central(self) -> bytes:
+        large = [n for n in (self.size, self.packed, self.offset) if n > _MOST_32]
+        extra = b""
+        if large:
+            extra = Struct(f"<HH{len(large)}Q").pack(1, 8 * len(large), *large)
+        fixed = _CENTRAL.pack(
+            b"PK\1\2",
+            (3 << 8) | 45,
+            45 if large else 20,
+            _FLAGS,
+            _METHOD,
+            0,
+            _1980,
+            self.crc,
+            min(self.packed, _MOST_32),
+            min(self.size, _MOST_32),
+            len(self.name),
+            len(extra),
+            0,
+            0,
+            0,
+            0o100644 << 16,
+            min(self.offset, _MOST_32),
+        )
+        return fixed + self.name + extra
+
+
+def _end(count: int, size: int, offset: int) -> bytes:
+    last = _END.pack(
+        b"PK\5\6",
+        0,
+        0,
+        min(count, _MOST_16),
+        min(count, _MOST_16),
+        min(size, _MOST_32),
+        min(offset, _MOST_32),
+        0,
+    )
+    if count < _MOST_16 and size < _MOST_32 and offset < _MOST_32:
+        return last
+    large = _END_LARGE.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
+    return large + _LOCATOR.pack(b"PK\6\7", 0, offset + size, 1) + last
+
+
+class _Sink:
+    """What tarfile writes into: it collects, the generator empties."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[bytes] = []
-        self.held = 0
+        self.pieces: list[bytes] = []
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        part = bytes(data)  # type: ignore[call-overload]
-        self._parts.append(part)
-        self.held += len(part)
-        return len(part)
+    def write(self, data: bytes) -> int:
+        self.pieces.append(bytes(data))
+        return len(data)
 
     def take(self) -> bytes:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        self.held = 0
+        data = b"".join(self.pieces)
+        self.pieces.clear()
         return data
 
 
-def pack_zip(entries: Iterable[tuple[str, Iterable[bytes] | Path]]) -> Iterator[bytes]:
-    """A zip of stored (not deflated) files, as a stream; zip64 where it is needed.
+def pack_tar(entries: Iterable[tuple[str, Path]], *, gzip: bool = True) -> Iterator[bytes]:
+    """Yield a tar of `(name, path)` pairs, gzipped if asked; errors as for `pack_zip`.
 
-    Parameters
-    ----------
-    entries : iterable of (str, iterable of bytes or Path)
-        Name in the zip and content. Contents are read in order, each when its turn comes, and may
-        be of any size; equal contents and names give equal bytes.
+    Owner, group and times are left out: the archive of equal files is equal.
     """
-    pipe = _Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name, content in entries:
-            info = zipfile.ZipInfo(name, _DATE)
-            info.external_attr = 0o644 << 16
-            chunks = _read(content) if isinstance(content, Path) else content
-            # The size is not known beforehand: the entry is made ready for one above 4 GiB.
-            with archive.open(info, "w", force_zip64=True) as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                    if pipe.held >= _CHUNK:
-                        yield pipe.take()
-    yield pipe.take()
-
-
-def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+    sink = _Sink()
+    seen: set[str] = set()
+    with tarfile.open(
+        fileobj=sink,  # type: ignore[call-overload]
+        mode="w|gz" if gzip else "w|",
+        bufsize=READ_SIZE,
+        format=tarfile.PAX_FORMAT,
+    ) as archive:
+        for name, path in entries:
+            _check_name(name, seen)
+            info = tarfile.TarInfo(name)
+            info.mode = 0o644
+            try:
+                info.size = path.stat().st_size
+                with open(path, "rb") as file:
+                    archive.addfile(info, file)
+            except OSError as error:
+                raise XNATIOError(f"reading {path} failed: {error}; check the file") from error
+            if piece := sink.take():
+                yield piece
+    if piece := sink.take():
+        yield piece

@@ -14,7 +14,7 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -91,7 +91,7 @@ def _pid_namespace() -> str:
 
 
 def part_path(target: Path) -> Path:
-    """A fresh name beside a target: `.NAME.PID-MACHINE-RANDOM.part`, never longer than a name may be."""
+    """A fresh name beside a target, `.NAME.PID-MACHINE-RANDOM.part`, of a length that is allowed."""
     unique = f".{os.getpid():x}-{machine()}-{secrets.token_hex(4)}{PART_SUFFIX}"
     name = os.fsencode(target.name)[: LONGEST_NAME - len(unique) - 1]
     return target.with_name("." + name.decode("utf-8", "ignore") + unique)
@@ -224,7 +224,7 @@ def _fault(want: Want, size: int, md5: str) -> str:
 @contextlib.contextmanager
 def part_writer(
     want: Want, *, limit: int | None = None, root: Path | None = None
-) -> Iterable[Part]:  # type: ignore[misc]
+) -> Iterator[Part]:
     """A `Part` that is finished at the end of the block and removed if the block raises."""
     part = Part(want, limit=limit, root=root)
     try:
@@ -292,7 +292,7 @@ def _syncfs() -> Callable[[int], int] | None:
         return None
     function.argtypes = [ctypes.c_int]
     function.restype = ctypes.c_int
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _sync_files(paths: Sequence[Path]) -> None:

@@ -14,6 +14,7 @@ from .derived import DerivedTask, ResourceReady, Step  # noqa: E402
 from .importing import ImportSession  # noqa: E402
 from .qc import QCSession, SessionHeldError  # noqa: E402
 from .refresh import ExperimentReady, RefreshCatalog, RefreshSession  # noqa: E402
+from .sync import SyncExperiment, SyncFailedError, SyncProject  # noqa: E402
 from .upload import UploadResource  # noqa: E402
 
 __all__ = [
@@ -27,6 +28,9 @@ __all__ = [
     "ResourceReady",
     "SessionHeldError",
     "Step",
+    "SyncExperiment",
+    "SyncFailedError",
+    "SyncProject",
     "UploadResource",
     "XnatTask",
 ]

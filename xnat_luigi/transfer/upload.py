@@ -297,8 +297,8 @@ def _send(
                 update_stats=last,
             )
         return
-    body = pack_zip([(entry.path, entry.source) for entry in batch])
-    put_archive(conn, address, label, body, overwrite=overwrite)
+    archive = pack_zip((entry.path, entry.source) for entry in batch)
+    put_archive(conn, address, label, archive, overwrite=overwrite)
 
 
 def _prove(
