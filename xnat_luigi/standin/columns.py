@@ -1,4 +1,4 @@
-"""Columns and filters of listings (wire contract A 3.3, 3.4): which value of an item a name means."""
+"""Columns and filters of listings (A 3.3, 3.4): which value of an item a name means."""
 
 from __future__ import annotations
 
@@ -80,20 +80,11 @@ def read_column(kind: str, name: str) -> Column | None:
     """
     if "/" in name:
         xsi_type, _, path = name.partition("/")
-        shortcut = next(
-            (
-                s
-                for s, p in SHORTCUTS[kind].items()
-                if p == path and not s.lower().startswith("xsi")
-            ),
-            "",
-        )
-        del shortcut  # the answer's key is the lower-cased path even where a shortcut exists
         typed = _spelled(xsi_type)
         plain = re.sub(r"\[[^\]]*\]", "", path)
-        if knows(typed) and not plain.lower().startswith(("meta/", "xnat_")):
-            if field_type(typed, plain) is None:
-                raise UnknownColumn(name)
+        known = plain.lower().startswith(("meta/", "xnat_")) or not knows(typed)
+        if not known and field_type(typed, plain) is None:
+            raise UnknownColumn(name)
         return Column(name.lower(), xsi_type.lower(), path.lower())
     path = SHORTCUTS[kind].get(name, "")
     return Column(name, "", path.lower()) if path else None

@@ -1,4 +1,4 @@
-"""Putting projects, subjects and sessions straight into the state, without HTTP."""
+"""Filling the stand-in from Python, without HTTP: what its `add_...` methods do."""
 
 from __future__ import annotations
 
@@ -6,38 +6,54 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .changes import set_pairs
 from .state import Item, State
 
 __all__ = ["add_assessor", "add_project", "add_session", "add_subject"]
 
-Files = Mapping[str, Mapping[str, bytes | Path]]
+Files = Mapping[str, bytes | str | Path]
+
+_SCAN_TYPES = {
+    "xnat:mrSessionData": "xnat:mrScanData",
+    "xnat:ctSessionData": "xnat:ctScanData",
+    "xnat:petSessionData": "xnat:petScanData",
+}
+
+
+def _bytes(data: bytes | str | Path) -> bytes:
+    if isinstance(data, Path):
+        return data.read_bytes()
+    return data.encode() if isinstance(data, str) else data
+
+
+def _add_resources(state: State, item: Item, resources: Mapping[str, Files], **more: Any) -> None:
+    for label, files in resources.items():
+        state.resources.store_files(
+            item, label, {name: _bytes(data) for name, data in files.items()}, **more
+        )
 
 
 def add_project(
     state: State,
     project: str,
     *,
-    name: str = "",
-    secondary_id: str = "",
-    description: str = "",
-    accessibility: str = "private",
     user: str = "admin",
-    resources: Files | None = None,
+    name: str = "",
+    resources: Mapping[str, Files] | None = None,
+    accessibility: str = "",
     **fields: Any,
 ) -> str:
-    """A project; its owner is `user`. `resources` maps labels to `{path: bytes}`."""
-    values = {"name": name or project, "secondary_ID": secondary_id or project, **fields}
-    if description:
-        values["description"] = description
-    item = state.items.add(
-        Item("project", project, "xnat:projectData", label=project, project=project, fields=values),
-        user,
-    )
-    state.rights.set_code(project, "accessibility", accessibility)
-    if state.users.get(user) is not None:
+    """A project, owned by `user`; returns its ID. One that is there already stays as it is."""
+    item = state.items.by_id(project, "project")
+    if item is None:
+        item = Item(kind="project", id=project, xsi_type="xnat:projectData", project=project)
+        set_pairs(item, {"name": name or project, "secondary_ID": project, **fields})
+        state.items.add(item, user)
         state.users.set_role(project, user, "owner")
-    _add_resources(state, item, resources, user)
-    return project
+    if accessibility:
+        state.rights.set_code(project, "accessibility", accessibility)
+    _add_resources(state, item, resources or {}, user=user)
+    return item.id
 
 
 def add_subject(
@@ -46,24 +62,27 @@ def add_subject(
     label: str,
     *,
     user: str = "admin",
-    fields: Mapping[str, Any] | None = None,
-    variables: Mapping[str, str] | None = None,
-    resources: Files | None = None,
+    resources: Mapping[str, Files] | None = None,
+    demographics: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> str:
-    """A subject; returns its ID. `variables` are custom variables."""
-    item = Item(
-        "subject",
-        state.items.new_id("subject", state.site_prefix()),
-        "xnat:subjectData",
-        label=label,
-        project=project,
-        parent=None,
-        fields=dict(fields or {}),
-        children=_variables("subject", variables),
-    )
-    _above(state, project)
-    state.items.add(item, user)
-    _add_resources(state, item, resources, user)
+    """A subject (its project is made where it is missing); returns its ID."""
+    add_project(state, project, user=user)
+    item = state.items.by_label(project, label, "subject")
+    if item is None:
+        above = state.items.by_id(project, "project")
+        item = Item(
+            kind="subject",
+            id=state.items.new_id("subject", state.site_prefix()),
+            label=label,
+            xsi_type="xnat:subjectData",
+            project=project,
+            parent=above.pk if above else None,
+        )
+        set_pairs(item, fields)
+        set_pairs(item, {f"demographics/{k}": v for k, v in (demographics or {}).items()})
+        state.items.add(item, user)
+    _add_resources(state, item, resources or {}, user=user)
     return item.id
 
 
@@ -73,54 +92,58 @@ def add_session(
     subject: str,
     label: str,
     *,
-    xsi_type: str = "xnat:mrSessionData",
     user: str = "admin",
-    fields: Mapping[str, Any] | None = None,
-    variables: Mapping[str, str] | None = None,
-    scans: Mapping[str, Mapping[str, Any]] | None = None,
-    resources: Files | None = None,
+    xsi_type: str = "xnat:mrSessionData",
+    scans: Mapping[str, Any] | None = None,
+    resources: Mapping[str, Files] | None = None,
+    custom: Mapping[str, str] | None = None,
+    **fields: Any,
 ) -> str:
-    """A session with scans and files; returns its ID.
+    """A session with scans; returns its ID.
 
-    Parameters:
-        subject: label (made if it does not exist) or ID.
-        scans: scan ID -> `{"type": "T1", "quality": "usable", "xsi_type": "xnat:mrScanData",
-            "fields": {...}, "resources": {"DICOM": {"1.dcm": b"..."}}}`; other keys are fields.
-        resources: label -> `{path: bytes or a file to move in}`.
+    `scans` maps scan IDs to a type (`"T1"`), or to a mapping of fields in which `resources` are
+    the files by resource label: `{"1": {"type": "T1", "resources": {"DICOM": {"1.dcm": b"..."}}}}`.
     """
-    _above(state, project)
-    above = state.items.subject(project, subject)
-    if above is None:
-        add_subject(state, project, subject, user=user)
-        above = state.items.subject(project, subject)
-    assert above is not None
-    item = Item(
-        "experiment",
-        state.items.new_id("experiment", state.site_prefix()),
-        xsi_type,
-        label=label,
-        project=project,
-        parent=above.pk,
-        fields=dict(fields or {}),
-        children=_variables("experiment", variables),
-    )
-    state.items.add(item, user)
-    for scan_id, facts in (scans or {}).items():
-        _add_scan(state, item, scan_id, dict(facts), user)
-    _add_resources(state, item, resources, user)
+    above = state.items.by_id(add_subject(state, project, subject, user=user), "subject")
+    item = state.items.by_label(project, label, "experiment")
+    if item is None:
+        item = Item(
+            kind="experiment",
+            id=state.items.new_id("experiment", state.site_prefix()),
+            label=label,
+            xsi_type=xsi_type,
+            project=project,
+            parent=above.pk if above else None,
+        )
+        set_pairs(item, fields)
+        set_pairs(item, {f"fields/field[name={k}]/field": v for k, v in (custom or {}).items()})
+        state.items.add(item, user)
+    for number, facts in (scans or {}).items():
+        values = {"type": facts} if isinstance(facts, str) else dict(facts)
+        _add_scan(state, item, str(number), values, user)
+    _add_resources(state, item, resources or {}, user=user)
     return item.id
 
 
-def _add_scan(state: State, session: Item, scan_id: str, facts: dict[str, Any], user: str) -> None:
-    default = session.xsi_type.replace("SessionData", "ScanData")
-    resources = facts.pop("resources", None)
-    xsi_type = facts.pop("xsi_type", default if default != session.xsi_type else "xnat:mrScanData")
-    fields = {"quality": "usable", **facts.pop("fields", {}), **facts}
-    scan = Item(
-        "scan", scan_id, xsi_type, project=session.project, parent=session.pk, fields=fields
-    )
-    state.items.add(scan, user)
-    _add_resources(state, scan, resources, user, content="RAW")
+def _add_scan(state: State, session: Item, number: str, facts: dict[str, Any], user: str) -> None:
+    files = facts.pop("resources", {})
+    xsi_type = facts.pop("xsi_type", _SCAN_TYPES.get(session.xsi_type, "xnat:otherDicomScanData"))
+    scan = state.items.scan(session, number)
+    if scan is None:
+        scan = Item(
+            kind="scan", id=number, xsi_type=xsi_type, project=session.project, parent=session.pk
+        )
+        set_pairs(scan, {"quality": "usable", **facts})
+        state.items.add(scan, user)
+    for label, content in files.items():
+        state.resources.store_files(
+            scan,
+            label,
+            {name: _bytes(data) for name, data in content.items()},
+            user=user,
+            format="DICOM" if label == "DICOM" else "",
+            content="RAW" if label == "DICOM" else "",
+        )
 
 
 def add_assessor(
@@ -129,62 +152,26 @@ def add_assessor(
     session: str,
     label: str,
     *,
-    xsi_type: str = "xnat:qcManualAssessorData",
     user: str = "admin",
-    fields: Mapping[str, Any] | None = None,
-    resources: Files | None = None,
+    xsi_type: str = "xnat:qcAssessmentData",
+    resources: Mapping[str, Files] | None = None,
+    **fields: Any,
 ) -> str:
-    """An assessor of a session (label or ID) with `out` resources; returns its ID."""
+    """An assessor of a session (its label or ID) with `out` resources; returns its ID."""
     above = state.items.experiment(project, session)
     if above is None:
         raise ValueError(f"project {project} has no session {session}")
-    item = Item(
-        "assessor",
-        state.items.new_id("experiment", state.site_prefix()),
-        xsi_type,
-        label=label,
-        project=project,
-        parent=above.pk,
-        fields=dict(fields or {}),
-    )
-    state.items.add(item, user)
-    _add_resources(state, item, resources, user, direction="out")
-    return item.id
-
-
-def _above(state: State, project: str) -> None:
-    if state.items.project(project) is None:
-        raise ValueError(f"there is no project {project}; add_project() first")
-
-
-def _variables(kind: str, variables: Mapping[str, str] | None) -> dict[str, list[dict[str, Any]]]:
-    if not variables:
-        return {}
-    xsi_type = f"xnat:{kind}Data_field"
-    return {
-        "fields/field": [
-            {"xsi:type": xsi_type, "name": name, "field": value}
-            for name, value in variables.items()
-        ]
-    }
-
-
-def _add_resources(
-    state: State,
-    item: Item,
-    resources: Files | None,
-    user: str,
-    *,
-    direction: str = "",
-    content: str = "",
-) -> None:
-    for label, files in (resources or {}).items():
-        state.resources.store_files(
-            item,
-            label,
-            dict(files),
-            direction=direction,
-            user=user,
-            format="DICOM" if label == "DICOM" else "",
-            content=content,
+    item = state.items.by_label(project, label, "assessor")
+    if item is None:
+        item = Item(
+            kind="assessor",
+            id=state.items.new_id("assessor", state.site_prefix()),
+            label=label,
+            xsi_type=xsi_type,
+            project=project,
+            parent=above.pk,
         )
+        set_pairs(item, fields)
+        state.items.add(item, user)
+    _add_resources(state, item, resources or {}, user=user, direction="out")
+    return item.id

@@ -1,93 +1,108 @@
-"""The site: build information, open configuration, user name and profile, schemas (A 1.2, 1.3, 2)."""
+"""What the site says about itself: build, preferences, schemas (wire contract A 1.3, A 2)."""
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-from pathlib import Path
+import json
+from typing import Any
 
+from ..schemas import schema_bytes, schema_file, schema_names
 from ..state import State
 from ..wire import Answer, Refusal, Request
 from . import Route
 
-__all__ = ["ROUTES", "schema_files"]
+__all__ = ["ROUTES"]
 
-FOLDER = Path(__file__).parent.parent / "schemas"
-OPEN = ("siteId", "siteUrl", "siteHome", "siteLogoPath")
+_OPEN = ("siteId", "siteUrl", "siteHome", "siteLogoPath")
 
 
-def build_info(state: State) -> dict[str, str]:
-    """What the site says about its build; all strings."""
+def _build(state: State) -> dict[str, str]:
     return {
         "version": str(state.preferences["version"]),
-        "buildNumber": "123",
-        "buildDate": "Tue Jun 11 10:00:00 UTC 2024",
-        "sha": "0123abc",
+        "buildNumber": "1",
+        "buildDate": "2024-06-01 00:00:00",
+        "sha": "stand-in",
         "isDirty": "false",
-        "branch": "master",
-        "commit": "v1-0123abc",
+        "branch": "stand-in",
+        "commit": "stand-in",
     }
 
 
-def get_build_info(request: Request, state: State) -> Answer:
-    """The whole object."""
-    return Answer.json(build_info(state))
+def get_build(request: Request, state: State) -> Answer:
+    """`buildInfo`, or one of its values."""
+    name = request.variables.get("NAME")
+    build = _build(state)
+    if name is None:
+        return Answer.json(build)
+    if name not in build:
+        raise Refusal(404)
+    return Answer.text(build[name])
 
 
-def get_build_property(request: Request, state: State) -> Answer:
-    """One of its values."""
-    value = build_info(state).get(request.variables["NAME"])
+def get_preference(request: Request, state: State) -> Answer:
+    """One preference; most need a login."""
+    name = request.variables["NAME"]
+    value = state.preferences.get(name)
+    if request.user == "guest" and name not in _OPEN:
+        raise Refusal(401)
     if value is None:
-        raise Refusal(404, "")
-    return Answer.text(value, content_type="text/plain;charset=UTF-8")
+        raise Refusal(404)
+    return Answer.text(value if isinstance(value, str) else json.dumps(value))
 
 
-def get_open_value(request: Request, state: State) -> Answer:
-    """siteId, siteUrl, siteHome, siteLogoPath: readable without login."""
-    name = request.path.rpartition("/")[2]
-    return Answer.text(str(state.preferences.get(name, "")), content_type="application/json")
+def get_preferences(request: Request, state: State) -> Answer:
+    """All preferences."""
+    return Answer.json({name: state.preferences[name] for name in state.preferences})
 
 
-def get_uptime(request: Request, state: State) -> Answer:
-    """How long the site has been up."""
-    return Answer.json({"days": "0", "hours": "0", "minutes": "1", "seconds": "0"})
-
-
-def get_user_name(request: Request, state: State) -> Answer:
-    """The login name."""
-    if request.user == "guest":
-        raise Refusal(401, "")
-    return Answer.text(request.user, content_type="text/plain;charset=UTF-8")
-
-
-@lru_cache(maxsize=1)
-def schema_files() -> dict[str, Path]:
-    """Schema names as `/xapi/schemas` lists them: file `a.b.xsd` is `a/b`, `a.xsd` is `a`."""
-    return {p.name[: -len(".xsd")].replace(".", "/"): p for p in sorted(FOLDER.glob("*.xsd"))}
+def set_preferences(request: Request, state: State) -> Answer:
+    """Administrators change preferences with a JSON object."""
+    if not state.rights.is_admin(request.user):
+        raise Refusal(403)
+    values: Any = json.loads(request.body.read() or b"{}")
+    name = request.variables.get("NAME")
+    state.preferences.update({name: values} if name else values)
+    return Answer.text("")
 
 
 def list_schemas(request: Request, state: State) -> Answer:
-    """All names."""
-    return Answer.json(list(schema_files()))
+    """The names of all schemas."""
+    return Answer.json(schema_names())
 
 
 def get_schema(request: Request, state: State) -> Answer:
-    """One XSD, by its listed name or `dir/name` (`xnat` and `xnat/xnat` are the same)."""
-    name = re.sub(r"\.xsd$", "", request.variables["NAME"])
-    folder, _, last = name.rpartition("/")
-    path = schema_files().get(name) or (schema_files().get(last) if folder == last else None)
-    if path is None:
-        raise Refusal(404, "")
-    return Answer(body=path, content_type="application/xml")
+    """One schema."""
+    names = [request.variables[one] for one in ("DIR", "NAME") if one in request.variables]
+    return _schema(schema_bytes("/".join(names)))
+
+
+def get_old_schema(request: Request, state: State) -> Answer:
+    """The same in the style of XNAT 1.6."""
+    return _schema(schema_file(f"{request.variables['DIR']}/{request.variables['NAME']}"))
+
+
+def _schema(content: bytes | None) -> Answer:
+    if content is None:
+        raise Refusal(404)
+    return Answer(body=content, content_type="application/xml")
+
+
+def get_username(request: Request, state: State) -> Answer:
+    """The login name of the caller."""
+    if request.user == "guest":
+        raise Refusal(401)
+    return Answer.text(request.user)
 
 
 ROUTES = [
-    Route("GET", "/xapi/siteConfig/buildInfo", get_build_info, open=True),
-    Route("GET", "/xapi/siteConfig/buildInfo/{NAME}", get_build_property, open=True),
-    Route("GET", "/xapi/siteConfig/uptime", get_uptime),
-    *(Route("GET", f"/xapi/siteConfig/{name}", get_open_value, open=True) for name in OPEN),
-    Route("GET", "/xapi/users/username", get_user_name),
+    Route("GET", "/xapi/siteConfig", get_preferences),
+    Route("POST", "/xapi/siteConfig", set_preferences),
+    Route("GET", "/xapi/siteConfig/buildInfo", get_build, open=True),
+    Route("GET", "/xapi/siteConfig/buildInfo/{NAME}", get_build, open=True),
+    Route("GET", "/xapi/siteConfig/{NAME}", get_preference, open=True),
+    Route("POST", "/xapi/siteConfig/{NAME}", set_preferences),
     Route("GET", "/xapi/schemas", list_schemas),
-    Route("GET", "/xapi/schemas/{NAME*}", get_schema),
-    Route("GET", "/schemas/{NAME*}", get_schema),
+    Route("GET", "/xapi/schemas/{NAME}", get_schema),
+    Route("GET", "/xapi/schemas/{DIR}/{NAME}", get_schema),
+    Route("GET", "/schemas/{DIR}/{NAME}", get_old_schema),
+    Route("GET", "/xapi/users/username", get_username),
 ]

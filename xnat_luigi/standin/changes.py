@@ -1,0 +1,305 @@
+"""Writing fields into items, renaming and removing them (wire contract A 5)."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
+from typing import Any
+
+from .columns import SHORTCUTS
+from .state import Item, State
+from .types import field_type, is_a
+from .wire import Refusal, Request, escape_param
+
+__all__ = [
+    "LABEL",
+    "apply_fields",
+    "asked_fields",
+    "asked_type",
+    "remove_item",
+    "rename",
+    "set_pairs",
+]
+
+LABEL = re.compile(r"[A-Za-z0-9_-]+")
+_OWN = {"id", "label", "project", "xsitype"}
+_NO_FIELDS = {
+    "xsiType",
+    "format",
+    "req_format",
+    "inbody",
+    "allowDataDeletion",
+    "event_reason",
+    "event_type",
+    "event_action",
+    "event_comment",
+    "event_id",
+    "XNAT_CSRF",
+    "activate",
+    "quarantine",
+    "removeFiles",
+    "primary",
+    "triggerPipelines",
+    "accessibility",
+    "method",
+}
+_STEP = re.compile(r"([^/\[]+)(?:\[([^\]]*)\])?(?:/|$)")
+_NUMBERS = {"integer": int, "int": int, "long": int, "float": float, "double": float}
+
+
+def asked_type(request: Request, default: str = "") -> str:
+    """`xsiType`, else the type the first full path begins with (A 5.2)."""
+    given = request.query.raw("xsiType")
+    if given:
+        return given
+    for key, _ in request.query.pairs:
+        if ":" in key.partition("/")[0] and "/" in key:
+            return key.partition("/")[0]
+    document = _document(request)
+    if document is not None:
+        return _xsi_type(document, default)
+    return default
+
+
+def _document(request: Request) -> ElementTree.Element | None:
+    kind = request.body.media_type
+    wanted = kind in ("text/xml", "application/xml") or request.query.raw("req_format") == "xml"
+    if request.query.raw("req_format") in ("qs", "form") or not request.body.size or not wanted:
+        return None
+    try:
+        return ElementTree.fromstring(request.body.read())
+    except ElementTree.ParseError as error:
+        raise Refusal(422, f"The XML document cannot be read: {error}") from None
+
+
+_XSI = "{http://www.w3.org/2001/XMLSchema-instance}type"
+
+
+def _xsi_type(element: ElementTree.Element, default: str) -> str:
+    if element.get(_XSI):
+        return str(element.get(_XSI))
+    from .types import element_of, known_types
+
+    local = element.tag.rpartition("}")[2]
+    for name in known_types():
+        if element_of(name).rpartition(":")[2] == local:
+            return name
+    return default
+
+
+def asked_fields(request: Request, kind: str) -> list[tuple[str, str]]:
+    """(path, value) of everything a write asks for: query and form, or an XML document."""
+    document = _document(request)
+    found: list[tuple[str, str]] = []
+    if document is not None:
+        _flatten(document, "", found)
+    pairs = list(request.query.pairs)
+    if request.query.raw("req_format") == "form" or (
+        request.body.media_type == "application/x-www-form-urlencoded"
+        and request.query.raw("req_format") != "qs"
+    ):
+        pairs = request.form().pairs + pairs
+    for key, value in pairs:
+        if key in _NO_FIELDS:
+            continue
+        if ":" in key.partition("/")[0] and "/" in key:
+            found.append((key, escape_param(value)))
+        elif key in SHORTCUTS.get(kind, {}):
+            found.append((SHORTCUTS[kind][key], escape_param(value)))
+    return found
+
+
+def _flatten(element: ElementTree.Element, path: str, found: list[tuple[str, str]]) -> None:
+    for name, value in element.attrib.items():
+        if not name.startswith("{"):
+            found.append((f"{path}{name}", value))
+    for child in element:
+        if not isinstance(child.tag, str):
+            continue
+        name = child.tag.rpartition("}")[2]
+        if name == "field" and child.get("name"):
+            found.append((f"{path}field[name={child.get('name')}]/field", child.text or ""))
+            continue
+        if child.text and child.text.strip():
+            found.append((f"{path}{name}", child.text.strip()))
+        _flatten(child, f"{path}{name}/", found)
+
+
+def apply_fields(item: Item, pairs: Iterable[tuple[str, str]]) -> bool:
+    """Puts values into an item (not yet saved); whether anything changed.
+
+    A path of another type, or one that the type does not have, is ignored without a word (A 5.2).
+
+    Raises: `Refusal` 400 for a value that its type does not allow.
+    """
+    before = (dict(item.fields), {k: [dict(m) for m in v] for k, v in item.children.items()})
+    for path, value in pairs:
+        if ":" in path.partition("/")[0]:
+            xsi_type, _, path = path.partition("/")
+            if not is_a(item.xsi_type, xsi_type):
+                continue
+        _put(item, path, value)
+    return before != (item.fields, item.children)
+
+
+def set_pairs(item: Item, values: dict[str, Any]) -> None:
+    """Fields from Python values, as the filling functions take them."""
+    for name, value in values.items():
+        if value is not None:
+            _put(item, name, str(value))
+
+
+def _put(item: Item, path: str, value: str) -> None:
+    steps = _STEP.findall(path)
+    plain = "/".join(name for name, _ in steps)
+    if plain.lower() in _OWN:
+        return
+    kind = field_type(item.xsi_type, plain)
+    head = steps[0][0]
+    if head in ("demographics", "investigator", "PI", "validation", "metadata"):
+        _put_member(item, head, "/".join(name for name, _ in steps[1:]), value)
+        return
+    for end in range(1, len(steps)):
+        name, predicate = steps[end]
+        collection = "/".join(part for part, _ in steps[: end + 1])
+        if predicate or collection in ("fields/field", "aliases/alias"):
+            rest = "/".join(part for part, _ in steps[end + 1 :]) or name
+            _put_collected(item, collection, predicate, rest, value)
+            return
+    if kind is None:
+        return
+    name = _spelling(item.xsi_type, plain)
+    if value == "NULL":
+        item.fields.pop(name, None)
+    else:
+        item.fields[name] = _typed(kind, name, value)
+
+
+def _spelling(xsi_type: str, path: str) -> str:
+    from .types import fields_of
+
+    lower = path.lower()
+    return next((name for name in fields_of(xsi_type) if name.lower() == lower), path)
+
+
+def _put_member(item: Item, head: str, rest: str, value: str) -> None:
+    xsi_type = {
+        "demographics": "xnat:demographicData",
+        "validation": "xnat:validationData",
+        "metadata": "xnat:subjectMetadata",
+    }.get(head, "xnat:investigatorData")
+    kind = field_type(xsi_type, rest)
+    if kind is None:
+        return
+    members = item.children.setdefault(head, [])
+    if not members:
+        members.append({"xsi:type": xsi_type})
+    name = _spelling(xsi_type, rest)
+    if value == "NULL":
+        members[0].pop(name, None)
+    else:
+        members[0][name] = _typed(kind, name, value)
+
+
+def _put_collected(item: Item, collection: str, predicate: str, rest: str, value: str) -> None:
+    members = item.children.setdefault(collection, [])
+    name, _, wanted = predicate.partition("=")
+    member: dict[str, Any] | None = None
+    if predicate.isdigit():
+        place = int(predicate) - 1
+        member = members[place] if place < len(members) else None
+    elif wanted:
+        wanted = wanted.strip("'\"")
+        member = next((m for m in members if str(m.get(name)) == wanted), None)
+    if value == "NULL":
+        if member is not None:
+            member.pop(rest, None)
+            if set(member) <= {name}:
+                members.remove(member)
+        return
+    if member is None:
+        member = {name: wanted} if wanted else {}
+        members.append(member)
+    member[rest] = value
+
+
+def _typed(kind: str, name: str, value: str) -> Any:
+    """A value as the schema wants it; 400 for what is none (A 5.5)."""
+    local = kind.removeprefix("xs:")
+    try:
+        if local in _NUMBERS:
+            return _NUMBERS[local](value)
+        if local == "date":
+            datetime.date.fromisoformat(value)
+        elif local == "boolean":
+            if value.lower() not in ("true", "false", "1", "0"):
+                raise ValueError(value)
+            return value.lower() in ("true", "1")
+    except ValueError:
+        raise Refusal(400, f"Invalid value for {name}: {value}") from None
+    return value
+
+
+# Renaming and removing ---------------------------------------------------------------------------
+
+
+def rename(state: State, item: Item, label: str, user: str) -> None:
+    """Gives an item a new label and moves its folder (A 5.4)."""
+    if label == item.label:
+        return
+    if not LABEL.fullmatch(label):
+        raise Refusal(500)
+    kinds = ("subject",) if item.kind == "subject" else ("experiment", "assessor")
+    if state.items.by_label(item.project, label, *kinds) is not None:
+        raise Refusal(409, "Specified label is already in use.")
+    move(state, item, user, label=label)
+
+
+def move(state: State, item: Item, user: str, **changes: Any) -> None:
+    """Changes label, project or parent of an item and takes its files along."""
+    before = state.resources.item_folder(item)
+    for name, value in changes.items():
+        setattr(item, name, value)
+    state.items.save(item, user)
+    for below in _tree(state, item):
+        if "project" in changes and below.pk != item.pk:
+            below.project = item.project
+            state.items.save(below, user)
+    after = state.resources.item_folder(item)
+    if before == after:
+        return
+    if after.exists():
+        raise Refusal(409, "File system destination contains pre-existing files")
+    resources = [r for one in _tree(state, item) for r in state.resources.of(one, None)]
+    if before.exists():
+        after.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(str(before), str(after))
+    for resource in resources:
+        if resource.folder.is_relative_to(before):
+            resource.folder = after / resource.folder.relative_to(before)
+            state.resources.save(resource)
+
+
+def _tree(state: State, item: Item) -> list[Item]:
+    kinds = ("subject", "experiment", "assessor", "scan", "reconstruction")
+    found = [item]
+    for one in found:
+        found += state.items.below(one, *kinds)
+    return found
+
+
+def remove_item(state: State, item: Item, files: bool) -> None:
+    """Deletes an item with everything below it; its files only when asked for (A 5.6)."""
+    folder = state.resources.item_folder(item)
+    folders = [
+        state.resources.item_folder(one)
+        for one in _tree(state, item)
+        if one.kind in ("experiment", "subject")
+    ]
+    state.items.remove(item)
+    if files or item.kind == "project":
+        for one in [folder, *folders]:
+            state.resources.discard(one)
