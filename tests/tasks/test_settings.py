@@ -23,7 +23,7 @@ def test_everything_open_is_set() -> None:
 
 def test_what_the_user_said_stays() -> None:
     config = LuigiConfigParser()
-    config.read_string("[retcode]\ntask_failed = 30\n[scheduler]\nretry-count = 7\n")
+    config.read_string("[retcode]\ntask_failed = 30\n[scheduler]\nretry_count = 7\n")
     made = apply_defaults(config)
     assert "retcode.task_failed" not in made
     assert "scheduler.retry_count" not in made
