@@ -9,8 +9,8 @@ from typing import Any
 
 import luigi
 import pytest
-from xnat_luigi.connection.registry import close_all
 
+from xnat_luigi.connection.registry import close_all
 from xnat_luigi.exceptions import XNATError
 from xnat_luigi.standin import Fault, StandIn
 
@@ -85,7 +85,7 @@ class RemoteContract(TargetContract):
             absent.exists()
 
     def test_T1_a_cut_answer_is_an_error(self, present: Any, archive: StandIn) -> None:
-        archive.faults.add(Fault(path="/data/(projects|experiments|prearchive).*", cut_after=20))
+        archive.faults.add(Fault(path="/data/(projects|experiments|prearchive).*", cut=20))
         with pytest.raises(XNATError):
             present.exists()
 

@@ -412,7 +412,7 @@ class Archiver:
         """
         code = self.services.project_code(row.project)
         flagged = row.autoarchive not in {"", "Manual"}
-        if row.project == UNASSIGNED or row.extra.get("no_auto") or not (flagged or code >= 4):
+        if row.project == UNASSIGNED or not (flagged or code >= 4):
             return
         replace = code == 5 or row.autoarchive == "AutoArchiveOverwrite"
         order = ArchiveOrder(

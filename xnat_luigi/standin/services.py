@@ -16,6 +16,7 @@ from pathlib import Path
 from .archiver import Archiver
 from .dicom_session import HeaderCache
 from .direct_archive import DirectArchive
+from .inbox import Inbox
 from .jobs import Jobs
 from .prearchive_work import PrearchiveWork, Rebuilder
 from .receiving import Receiver
@@ -54,6 +55,7 @@ class Services:
         )
         self.archiver = Archiver(self)
         self.direct = DirectArchive(self)
+        self.inbox = Inbox(self)
         self.rebuilder = Rebuilder(
             self.work,
             state.clock,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from ..exceptions import XNATError
+from ..exceptions import XNATError, XNATIOError
 from ..rest import contents
 from ..rest.records import File, Resource
 from ..staging.lock import staged_lock
@@ -45,29 +46,43 @@ def apply(
     begin = time.monotonic()
     sweep(plan.root)
     done: list[SessionReport] = []
+    stop = threading.Event()
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for one in pool.map(lambda step: _session(conn, plan, step), plan.steps):
-            done.append(one)
-            if progress is not None:
-                progress(len(done), len(plan.steps))
+        try:
+            for one in pool.map(lambda step: _session(conn, plan, step, stop), plan.steps):
+                done.append(one)
+                if progress is not None:
+                    progress(len(done), len(plan.steps))
+        except BaseException:  # Ctrl-C, SIGTERM: the threads end at their next piece (D3)
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
     seconds = round(time.monotonic() - begin, 3)
     return Report(plan.inventory.project, tuple(done), plan.same, seconds, plan.deleted)
 
 
-def _session(conn: Connection, plan: Plan, step: Step) -> SessionReport:
+def _session(conn: Connection, plan: Plan, step: Step, stop: threading.Event) -> SessionReport:
     session = step.session
     lock = plan.root / STATE / "locks" / plan.inventory.project / f"{session.id}.lock"
     try:
         with staged_lock(lock, owner=f"sync of {session.label}"):
-            return _fetch_session(conn, plan, step)
+            return _fetch_session(conn, plan, step, stop)
     except (XNATError, OSError) as error:
         logger.warning("%s: %s", session.label, error)
         status = getattr(error, "exit_status", 1)
         return SessionReport(session.label, step.reason, failed=str(error), exit_status=status)
 
 
-def _fetch_session(conn: Connection, plan: Plan, step: Step) -> SessionReport:
+def _fetch_session(
+    conn: Connection, plan: Plan, step: Step, stop: threading.Event
+) -> SessionReport:
     session, inventory = step.session, plan.inventory
+
+    def check() -> None:
+        if stop.is_set():
+            raise XNATIOError("the sync was stopped")
+
+    check()
     rows = contents.list_resources(conn, Address(experiment=session.id), everything=True)
     files = contents.list_session_files(conn, session.id) if rows else []
     folder = session_folder(plan.root, inventory.project, session.id)
@@ -90,6 +105,7 @@ def _fetch_session(conn: Connection, plan: Plan, step: Step) -> SessionReport:
             layout=plan.layout,
             keep=keep,
             stamps={"subject": inventory.stamp(session)},
+            check=check,
         )
         count, size, kept = count + fetched.files, size + fetched.size, kept + len(keep)
     removed += [entry.path for manifest in known.values() for entry in manifest.entries]

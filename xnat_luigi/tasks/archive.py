@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..intake.archiving import archive
 from ..targets.prearchive import ArchivedTarget
+from .ending import cleanly
 from .qc import GatedTask, QCSession
 
 __all__ = ["ArchiveSession"]
@@ -21,6 +22,7 @@ class ArchiveSession(GatedTask):
     def output(self) -> ArchivedTarget:
         return ArchivedTarget(self.server, self.project, self.study)
 
+    @cleanly
     def run(self) -> None:
         status = self.status_line()
         status.say(f"archiving {self.session}", final=True)

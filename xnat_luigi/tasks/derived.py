@@ -25,6 +25,7 @@ from ..rest.files import download, removal
 from ..targets.resource import ResourceTarget
 from ..transfer.upload import Sending, make_sending, read_sendings, upload_files
 from .base import XnatTask
+from .ending import cleanly
 from .programs import ProgramRun, run_program
 from .record import (
     RECORD_NAME,
@@ -180,6 +181,7 @@ class Step(XnatTask):
         logger.warning("%s: kept though %s", self.task_id, found)
         return True
 
+    @cleanly
     def run(self) -> None:
         """Stages the inputs, processes them, uploads what came out, the record last."""
         target = self.output()

@@ -18,6 +18,7 @@ from ..intake.studies import Study, read_folder
 from ..targets.prearchive import StudyTarget
 from ..targets.remote import ProjectTarget
 from .base import XnatTask
+from .ending import cleanly
 
 __all__ = ["ImportSession", "StudyTask"]
 
@@ -68,6 +69,7 @@ class ImportSession(StudyTask):
     def output(self) -> StudyTarget:
         return StudyTarget(self.server, self.project, self.study)
 
+    @cleanly
     def run(self) -> None:
         status = self.status_line()
         connection = self.connect()

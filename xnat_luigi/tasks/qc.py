@@ -17,6 +17,7 @@ from ..rest import prearchive
 from ..rest.records import PrearchiveRow
 from ..targets.evidence import VerdictTarget
 from ..targets.prearchive import StudyTarget
+from .ending import cleanly
 from .importing import ImportSession, StudyTask
 
 __all__ = ["GatedTask", "QCSession", "SessionHeldError"]
@@ -61,6 +62,7 @@ class QCSession(GatedTask):
         entry = Ledger(self.evidence).read(self.server, self.key)
         return entry is not None and entry.passed(APPROVED) and entry.stage not in RESTING
 
+    @cleanly
     def run(self) -> None:
         rules = read_rules(self.rules) if self.rules else None
         study = self.read_study(rules.fields if rules else ())

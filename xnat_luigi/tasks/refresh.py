@@ -11,6 +11,7 @@ from ..targets.remote import ExperimentTarget
 from ..uris import Address
 from .archive import ArchiveSession
 from .base import XnatTask
+from .ending import cleanly
 from .qc import GatedTask
 
 __all__ = ["ExperimentReady", "RefreshCatalog", "RefreshSession"]
@@ -57,6 +58,7 @@ class RefreshCatalog(XnatTask):
     def output(self) -> CatalogTarget:
         return CatalogTarget(self.server, self.project, self.experiment)
 
+    @cleanly
     def run(self) -> None:
         refresh(self, self.experiment)
         self.status_line().say("catalogs refreshed", done=1.0, final=True)
@@ -71,6 +73,7 @@ class RefreshSession(GatedTask):
     def output(self) -> CatalogTarget:
         return CatalogTarget(self.server, self.project, self.session)
 
+    @cleanly
     def run(self) -> None:
         refresh(self, self.session)
         self.status_line().say("catalogs refreshed", done=1.0, final=True)

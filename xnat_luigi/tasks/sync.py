@@ -12,6 +12,7 @@ from ..sync.apply import apply
 from ..targets.staged import StagedTarget
 from ..transfer.select import Selection
 from .base import XnatTask
+from .ending import cleanly
 
 __all__ = ["SyncExperiment", "SyncFailedError", "SyncProject"]
 
@@ -58,6 +59,7 @@ class SyncTask(XnatTask):
         """Whether the server's inventory and the disk agree."""
         return self.make_plan().empty
 
+    @cleanly
     def run(self) -> None:
         """Fetches what differs; raises when a session could not be fetched."""
         todo = self.make_plan()
@@ -115,6 +117,7 @@ class SyncExperiment(SyncTask):
         known = {name for one in todo.inventory.sessions for name in (one.id, one.label)}
         return todo.empty and known.issuperset(_split(self.experiment))
 
+    @cleanly
     def run(self) -> None:
         known = self.make_plan().inventory.sessions
         names = {name for one in known for name in (one.id, one.label)}

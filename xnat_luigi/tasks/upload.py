@@ -11,6 +11,7 @@ from ..rest.records import File
 from ..targets.resource import ResourceTarget, fingerprint
 from ..transfer.upload import read_sendings, upload_files
 from .base import XnatTask
+from .ending import cleanly
 
 __all__ = ["UploadResource"]
 
@@ -46,6 +47,7 @@ class UploadResource(XnatTask):
             ),
         )
 
+    @cleanly
     def run(self) -> None:
         connection = self.connect()
         target = self.output()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +51,7 @@ def fetch_resource(
     digests: str = "size",
     keep: Sequence[Entry] = (),
     stamps: dict[str, str] | None = None,
+    check: Callable[[], None] | None = None,
 ) -> Fetched:
     """Bring files of a resource onto the disk.
 
@@ -62,6 +63,8 @@ def fetch_resource(
         `size` takes files without a digest by their size and notes it; `fail` refuses them.
     keep : sequence of Entry
         Entries of an older manifest that still hold: these files are not fetched.
+    check : callable, optional
+        Called between pieces of a body; what it raises ends the call and leaves nothing behind.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def fetch_resource(
     parts: list[Part] = []
     try:
         for file in wanted:
-            parts.append(_fetch(conn, file, targets[file.path], root))
+            parts.append(_fetch(conn, file, targets[file.path], root, check))
         saved = dict(zip((file.path for file in wanted), publish(parts), strict=True))
     except BaseException:
         for part in parts:
@@ -113,14 +116,23 @@ def fetch_resource(
     return Fetched(manifest, len(saved), sum(one.size for one in saved.values()))
 
 
-def _fetch(conn: Connection, file: File, target: Path, root: Path) -> Part:
+def _fetch(
+    conn: Connection, file: File, target: Path, root: Path, check: Callable[[], None] | None
+) -> Part:
     want = Want(target, file.size, file.digest or None)
     for attempt in range(1, TRIES + 1):
         try:
             with download.open_file(conn, file.uri) as stream:
-                return write_part(want, stream.chunks(), root=root)
+                return write_part(want, _checked(stream.chunks(), check), root=root)
         except (XNATIntegrityError, XNATConnectionError) as error:
             if attempt == TRIES:
                 raise
             logger.warning("%s; once more", error)
     raise AssertionError("unreachable")
+
+
+def _checked(chunks: Iterable[bytes], check: Callable[[], None] | None) -> Iterator[bytes]:
+    for chunk in chunks:
+        if check is not None:
+            check()
+        yield chunk

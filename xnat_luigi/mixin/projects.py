@@ -1,0 +1,113 @@
+"""What projects can do besides the fields of their schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import uris
+from ..core import CustomVariableMap, XNATBaseObject, XNATListing, caching
+from .common import archive_uri, file_listing, make_resource, resource_listing
+from .folders import download_project
+
+__all__ = ["ProjectData"]
+
+
+class ProjectData(XNATBaseObject):
+    """A project. Its parent is the session; new ones are named by `id_` or `name`."""
+
+    SECONDARY_LOOKUP_FIELD = "name"
+    _NAMED_BY = ("id", "name")
+    _CONTAINED_IN = "projects"
+
+    def _address(self) -> uris.Address:
+        return uris.Address(project=self.id)
+
+    @property
+    def project_id(self) -> str:
+        """Its ID, as everything in a project has it."""
+        return self.id
+
+    @property
+    def fulluri(self) -> str:
+        """Its address."""
+        return archive_uri(project=self.id)
+
+    @property
+    @caching
+    def fields(self) -> CustomVariableMap:
+        """Its custom variables."""
+        return CustomVariableMap(self, "fields")
+
+    @property
+    @caching
+    def subjects(self) -> XNATListing:
+        """Its subjects, its own and those shared into it, by ID and label."""
+        return XNATListing(
+            uri=self._listing_uri("subjects"),
+            parent=self,
+            field_name="subjects",
+            secondary_lookup_field="label",
+            xsi_type="xnat:subjectData",
+        )
+
+    @property
+    @caching
+    def experiments(self) -> XNATListing:
+        """Its experiments, its own and those shared into it, by ID and label."""
+        return XNATListing(
+            uri=self._listing_uri("experiments"),
+            parent=self,
+            field_name="experiments",
+            secondary_lookup_field="label",
+            xsi_type="xnat:subjectAssessorData",
+        )
+
+    @property
+    @caching
+    def files(self) -> XNATListing:
+        """The files of its own resources, not those of its subjects."""
+        return file_listing(self)
+
+    @property
+    @caching
+    def resources(self) -> XNATListing:
+        """Its own resources, by ID and label."""
+        return resource_listing(self)
+
+    def create_resource(
+        self,
+        label: str,
+        format: str | None = None,
+        data_dir: str | Path | None = None,
+        method: str | None = None,
+    ) -> Any:
+        """Make a resource and return it, see `common.make_resource`."""
+        return make_resource(self, label, format, data_dir, method)
+
+    def download_dir(
+        self,
+        target_dir: str | Path,
+        verbose: bool = True,
+        progress_callback: Callable[[str], None] | None = None,
+    ) -> None:
+        """Download all image sessions of the project into TARGET/PROJECT/SUBJECT/EXPERIMENT.
+
+        Every file is compared with the server's listing, missing folders are made (S-172).
+
+        Parameters
+        ----------
+        target_dir : path
+            The folder.
+        verbose : bool
+            Report at INFO what was downloaded.
+        progress_callback : callable, optional
+            Called with a text (S-175).
+
+        Raises
+        ------
+        XNATIntegrityError
+            A file is not what the listing says.
+        """
+        download_project(self, Path(target_dir), verbose, progress_callback)

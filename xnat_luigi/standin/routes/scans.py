@@ -1,0 +1,173 @@
+"""Scans and reconstructions (wire contract A 3.2, A 5)."""
+
+from __future__ import annotations
+
+from ..changes import LABEL, apply_fields, asked_fields, asked_type, remove_item
+from ..render.items import answer_item
+from ..render.tables import table
+from ..state import Item, State
+from ..types import is_a
+from ..wire import Answer, Refusal, Request
+from . import Route
+from .finding import experiment_of, listing, need, select_scans, variable
+
+__all__ = ["ROUTES"]
+
+
+def _session(request: Request, state: State, status: int = 404) -> Item:
+    item = experiment_of(request, state)
+    if item is None:
+        raise Refusal(status, "Unable to find the specified experiment.")
+    return item
+
+
+def list_scans(request: Request, state: State) -> Answer:
+    """The scans of a session; a missing session is a null pointer of the server (A 3.5)."""
+    session = _session(request, state, 500 if "P" not in request.variables else 404)
+    asked = [one for one in (request.query.raw("columns") or "").split(",") if one]
+    if asked and "ID" not in asked and asked != ["DEFAULT"]:
+        raise Refusal(500)
+    answer = listing(
+        request,
+        state,
+        "scan",
+        state.items.below(session, "scan"),
+        "xnat:imagescandata/xnat_imagescandata_id ID type quality xsiType note series_description",
+        filtered=False,
+        paged=False,
+    )
+    return answer
+
+
+def _scan(request: Request, state: State) -> Item | None:
+    session = _session(request, state)
+    wanted = variable(request, "N")
+    return state.items.scan(session, wanted) or next(
+        iter(select_scans(state, session, wanted)), None
+    )
+
+
+def get_scan(request: Request, state: State) -> Answer:
+    """The document of a scan."""
+    item = _scan(request, state)
+    if item is None:
+        raise Refusal(404, "Unable to find the specified scan.")
+    return answer_item(request, state, item)
+
+
+def put_scan(request: Request, state: State) -> Answer:
+    """Makes a scan or changes one: 200 with no body either way."""
+    session = _session(request, state)
+    number = variable(request, "N")
+    item = state.items.scan(session, number)
+    xsi_type = asked_type(request)
+    if item is not None:
+        need(request, state, "edit", item)
+        if request.query.raw("xsiType") and request.query.raw("xsiType") != item.xsi_type:
+            raise Refusal(409, "Specified xsiType differs from existing xsiType")
+        if apply_fields(item, asked_fields(request, "scan")):
+            state.items.save(item, request.user)
+        return Answer.text("")
+    need(
+        request,
+        state,
+        "create" if not state.rights.may(request.user, "edit", session.project) else "edit",
+        session,
+    )
+    if not xsi_type:
+        raise Refusal(417, "Need PUT Contents")
+    if not is_a(xsi_type, "xnat:imageScanData"):
+        raise Refusal(422)
+    if xsi_type == "xnat:imageScanData":
+        raise Refusal(
+            400, "Multiple scan modalities can be associated here. Please retry with an xsiType."
+        )
+    if not LABEL.fullmatch(number):
+        raise Refusal(500)
+    item = Item(
+        kind="scan", id=number, xsi_type=xsi_type, project=session.project, parent=session.pk
+    )
+    apply_fields(item, asked_fields(request, "scan"))
+    state.items.add(item, request.user)
+    return Answer.text("")
+
+
+def delete_scan(request: Request, state: State) -> Answer:
+    """Deletes a scan."""
+    session = _session(request, state)
+    item = state.items.scan(session, variable(request, "N"))
+    if item is None:
+        raise Refusal(404, "Unable to find the specified scan.")
+    need(request, state, "delete", item)
+    folder = state.resources.item_folder(item)
+    remove_item(state, item, False)
+    if request.query.flag("removeFiles"):
+        state.resources.discard(folder)
+    return Answer.text("")
+
+
+def list_reconstructions(request: Request, state: State) -> Answer:
+    """The reconstructions of a session."""
+    session = _session(request, state)
+    rows = [
+        {
+            "xnat_reconstructedimagedata_id": one.pk,
+            "ID": one.id,
+            "type": one.fields.get("type"),
+            "baseScanType": one.fields.get("baseScanType"),
+            "URI": f"/data/experiments/{session.id}/reconstructions/{one.id}",
+        }
+        for one in state.items.below(session, "reconstruction")
+    ]
+    names = ("xnat_reconstructedimagedata_id", "ID", "type", "baseScanType", "URI")
+    return table(request, names, rows)
+
+
+def _reconstruction(request: Request, state: State) -> Item | None:
+    session = _session(request, state)
+    wanted = variable(request, "X")
+    return next((x for x in state.items.below(session, "reconstruction") if x.id == wanted), None)
+
+
+def get_reconstruction(request: Request, state: State) -> Answer:
+    """The document of a reconstruction."""
+    item = _reconstruction(request, state)
+    if item is None:
+        raise Refusal(404, "Unable to find the specified reconstruction.")
+    return answer_item(request, state, item)
+
+
+def put_reconstruction(request: Request, state: State) -> Answer:
+    """Makes a reconstruction or changes one."""
+    session = _session(request, state)
+    item = _reconstruction(request, state)
+    need(request, state, "edit", session)
+    if item is None:
+        name = variable(request, "X")
+        if not LABEL.fullmatch(name):
+            raise Refusal(500)
+        item = Item(
+            kind="reconstruction",
+            id=name,
+            xsi_type="xnat:reconstructedImageData",
+            project=session.project,
+            parent=session.pk,
+        )
+        apply_fields(item, asked_fields(request, "reconstruction"))
+        state.items.add(item, request.user)
+    elif apply_fields(item, asked_fields(request, "reconstruction")):
+        state.items.save(item, request.user)
+    return Answer.text("")
+
+
+ROUTES = []
+for _one in ("/data/experiments/{E}", "/data/projects/{P}/subjects/{S}/experiments/{E}"):
+    ROUTES += [
+        Route("GET", _one + "/scans", list_scans),
+        Route("GET", _one + "/scans/{N}", get_scan),
+        Route("PUT", _one + "/scans/{N}", put_scan),
+        Route("DELETE", _one + "/scans/{N}", delete_scan),
+        Route("GET", _one + "/reconstructions", list_reconstructions),
+        Route("GET", _one + "/reconstructions/{X}", get_reconstruction),
+        Route("PUT", _one + "/reconstructions/{X}", put_reconstruction),
+    ]
