@@ -190,7 +190,9 @@ class Connection:
             return Answer(method, path, reply.status, reply.headers, content)
 
         answer: Answer = self._ask(sending, take, accepted, again=again)
-        if answer.status in accepted and not html and _is_page(answer.content[:512]):
+        # XNAT's own refusals (404, 409...) are pages too (A 1.6): only a success must not be one.
+        due = answer.status in accepted and answer.status < 400 and not html
+        if due and _is_page(answer.content[:512]):
             raise XNATPageError(
                 f"{method} {self.server}{path}: a web page where data was due",
                 status=answer.status,
