@@ -35,6 +35,19 @@ class Route:
 MODULES: tuple[str, ...] = (
     "login",
     "site",
+    "projects",
+    "subjects",
+    "experiments",
+    "scans",
+    "accounts",
+    "imports",
+    "prearchive",
+    "prearchive_content",
+    "archiving",
+    "refresh",
+    "dicomdump",
+    "tracking",
+    "usercache",
 )
 """Modules of this package with a `ROUTES` list; add yours here."""
 

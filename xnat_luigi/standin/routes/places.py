@@ -124,7 +124,9 @@ def assessor_of(request: Request, state: State) -> Item:
 def reconstruction_of(request: Request, state: State) -> Item:
     """The reconstruction of the address, looked up globally (A 7)."""
     experiment_of(request, state)
-    item = _visible(state, request.user, state.items.by_id(request.variables["X"], "reconstruction"))
+    item = _visible(
+        state, request.user, state.items.by_id(request.variables["X"], "reconstruction")
+    )
     if item is None:
         raise Refusal(404, "Unable to find the specified reconstruction.")
     return item
