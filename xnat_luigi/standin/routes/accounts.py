@@ -276,7 +276,9 @@ def get_groups(request: Request, state: State) -> Answer:
 
 
 def _memberships(state: State, login: str) -> list[tuple[str, str]]:
-    found = ((project.id, state.users.role(project.id, login)) for project in state.items.all("project"))
+    found = (
+        (project.id, state.users.role(project.id, login)) for project in state.items.all("project")
+    )
     return [(project, role) for project, role in found if role]
 
 

@@ -158,9 +158,7 @@ def _refusal(state: State, row: Row, error: Exception) -> Refusal:
     return Refusal(status, f"FAILED: Unable to archive {row.folder}: Operation Failed: {error}")
 
 
-def _success(
-    request: Request, state: State, row: Row, parameters: Params, uri: str
-) -> Answer:
+def _success(request: Request, state: State, row: Row, parameters: Params, uri: str) -> Answer:
     """200 with the URI, or 303: `redirect=true`, or a project that archives by itself."""
     services = state.part(Services)
     chosen = [parameters.flag(name) for name in ("auto-archive", "AA") if name in parameters]

@@ -198,9 +198,7 @@ def _summarise(paths: list[Path], fields: list[int]) -> list[dict[str, str]]:
             seen = values.setdefault(key, [])
             if row["value"] not in seen:
                 seen.append(row["value"])
-    return [
-        {**row, "value": ", ".join(values[key])[:_CUT]} for key, row in sorted(merged.items())
-    ]
+    return [{**row, "value": ", ".join(values[key])[:_CUT]} for key, row in sorted(merged.items())]
 
 
 ROUTES = [Route("GET", "/data/services/dicomdump", get_dump, archive=False)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -69,7 +70,9 @@ def list_rows(request: Request, state: State) -> Answer:
         rows = [
             r
             for r in rows
-            if (everything if r.project == UNASSIGNED else editable is None or r.project in editable)
+            if (
+                everything if r.project == UNASSIGNED else editable is None or r.project in editable
+            )
         ]
     tag = request.query.raw("tag")
     if tag is not None:
@@ -171,10 +174,8 @@ def delete_row(request: Request, state: State) -> Answer:
     """Synchronous; 200 even if absent, and 200 but not deleted if locked (B 2.5)."""
     row = row_of(request, state)
     if row is not None:
-        try:
+        with suppress(StatusRefused):
             state.part(Services).work.delete(row)
-        except StatusRefused:
-            pass
     return Answer()
 
 
@@ -286,10 +287,8 @@ def _set_status(request: Request, state: State, row: Row | None, parameters: Par
     status = parameters.get("status")
     if row is None or status not in STATUSES or status.startswith("_"):
         raise Refusal(400)
-    try:
+    with suppress(StatusRefused):
         state.part(Services).prearchive.set_status(row, status)
-    except StatusRefused:
-        pass
     return Answer()
 
 
@@ -297,7 +296,7 @@ def _set_status(request: Request, state: State, row: Row | None, parameters: Par
 
 
 def batch(request: Request, state: State) -> Answer:
-    """`/services/prearchive/{rebuild|move|delete}`: queued always, answered with the rows as they are."""
+    """`/services/prearchive/{rebuild|move|delete}`: queued, answered with the rows as they are."""
     operation = request.variables["OPERATION"]
     if operation not in {"rebuild", "move", "delete"}:
         raise Refusal(404)

@@ -1,4 +1,4 @@
-"""Catalog refresh, `/data/services/refresh/catalog` and its `/xapi` variants (wire contract B 5)."""
+"""Catalog refresh: `/data/services/refresh/catalog`, its `/xapi` variants (wire contract B 5)."""
 
 from __future__ import annotations
 
@@ -59,9 +59,7 @@ def put_refresh(request: Request, state: State) -> Answer:
     return Answer()
 
 
-def _refresh_all(
-    request: Request, state: State, paths: Iterable[str], chosen: set[str]
-) -> None:
+def _refresh_all(request: Request, state: State, paths: Iterable[str], chosen: set[str]) -> None:
     if not chosen:
         # Without an option this source runs everything; checksums only if the site wants them.
         chosen = {"append", "delete", "populateStats"}
@@ -149,9 +147,9 @@ def _resolve(state: State, text: str) -> _Scope:
     """
     bare = text.removeprefix("/data").removeprefix("/REST")
     parts = [unquote(part) for part in bare.strip("/").split("/")]
-    if not bare.startswith("/archive/") or len(parts) % 2 == 0 and "out" not in parts:
-        if not bare.startswith("/archive/") or not {"in", "out"} & set(parts):
-            raise Refusal(400, f"Malformed URI: {text}")
+    pairs = [part for part in parts[1:] if part not in {"in", "out"}]
+    if not bare.startswith("/archive/") or len(pairs) % 2:
+        raise Refusal(400, f"Malformed URI: {text}")
     if "files" in parts:
         raise Refusal(400, f"Invalid URI: {text}")
     item, rest = _walk(state, parts[1:], text)

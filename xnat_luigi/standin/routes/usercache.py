@@ -1,4 +1,4 @@
-"""The user's cache: scratch files for imports, bugs of the snapshot included (wire contract B 8)."""
+"""The user's cache: scratch files for imports, with the snapshot's bugs (wire contract B 8)."""
 
 from __future__ import annotations
 

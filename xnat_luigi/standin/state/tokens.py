@@ -94,7 +94,9 @@ class Tokens:
         row = self.store.row(
             "SELECT * FROM token WHERE alias = ? AND expires > ?", alias, self.clock.time()
         )
-        return None if row is None else Token(**{**dict(row), "single_use": bool(row["single_use"])})
+        return (
+            None if row is None else Token(**{**dict(row), "single_use": bool(row["single_use"])})
+        )
 
     def of(self, login: str) -> list[Token]:
         """The living tokens of a user, oldest first."""
