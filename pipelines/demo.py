@@ -21,9 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnat_luigi.connection.registry import close_all, connection_for
-
 from pipelines.material import MadeStudy, cut, make_study, series_of
+from xnat_luigi.connection.registry import close_all, connection_for
 from xnat_luigi.dicom import read_header
 from xnat_luigi.intake.arrivals import make_images
 from xnat_luigi.intake.studies import read_folder

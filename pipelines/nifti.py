@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import luigi
-from xnat_luigi.connection.registry import connection_for
 
+from xnat_luigi.connection.registry import connection_for
 from xnat_luigi.exceptions import XNATError
 from xnat_luigi.rest import contents, listings
 from xnat_luigi.tasks import DerivedTask
