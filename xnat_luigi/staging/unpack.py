@@ -8,6 +8,7 @@ reader and not a library: docs/decisions/, «Zip streams».
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -45,12 +46,15 @@ class Unpacked:
     """One member: its name, and its proven part, or why there is none.
 
     `fault` is "" for a good part, "unwanted" if nobody wanted it, else how its size or digest
-    differ from what was wanted (the zip itself is sound then: fetch that file singly).
+    differ from what was wanted (the zip itself is sound then: fetch that file singly). `size` and
+    `md5` are those of a member that nobody wanted, so that a zip can be checked without writing it.
     """
 
     name: str
     part: Part | None
     fault: str = ""
+    size: int = 0
+    md5: str = ""
 
 
 @dataclass
@@ -205,9 +209,12 @@ class _Unpacking:
         wanted = self.place(member.name)
         want = Want(wanted) if isinstance(wanted, Path) else wanted
         if want is None:
-            for _ in self._content(member):
-                pass
-            self.done.append(Unpacked(member.name, None, "unwanted"))
+            digest = hashlib.md5(usedforsecurity=False)
+            size = 0
+            for piece in self._content(member):
+                size += len(piece)
+                digest.update(piece)
+            self.done.append(Unpacked(member.name, None, "unwanted", size, digest.hexdigest()))
             return
         if want.path in self.targets:
             raise XNATUnsafeNameError(f"two members go to {want.path}: nothing of it was written")
