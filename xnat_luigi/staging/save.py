@@ -91,7 +91,7 @@ def _pid_namespace() -> str:
 
 
 def part_path(target: Path) -> Path:
-    """A fresh name beside a target, `.NAME.PID-MACHINE-RANDOM.part`, of a length that is allowed."""
+    """A fresh name beside a target, `.NAME.PID-MACHINE-RANDOM.part`, no longer than allowed."""
     unique = f".{os.getpid():x}-{machine()}-{secrets.token_hex(4)}{PART_SUFFIX}"
     name = os.fsencode(target.name)[: LONGEST_NAME - len(unique) - 1]
     return target.with_name("." + name.decode("utf-8", "ignore") + unique)
