@@ -11,6 +11,7 @@ apply_defaults()
 from .archive import ArchiveSession  # noqa: E402
 from .base import XnatTask  # noqa: E402
 from .derived import DerivedTask, ResourceReady, Step  # noqa: E402
+from .download import DownloadResource  # noqa: E402
 from .importing import ImportSession  # noqa: E402
 from .qc import QCSession, SessionHeldError  # noqa: E402
 from .refresh import ExperimentReady, RefreshCatalog, RefreshSession  # noqa: E402
@@ -20,6 +21,7 @@ from .upload import UploadResource  # noqa: E402
 __all__ = [
     "ArchiveSession",
     "DerivedTask",
+    "DownloadResource",
     "ExperimentReady",
     "ImportSession",
     "QCSession",
