@@ -165,5 +165,5 @@ def test_D5_a_newer_manifest_is_refused_with_what_to_do(tmp_path: Path) -> None:
     _manifest(path)
     document = json.loads(path.read_text())
     save_text(path, json.dumps({**document, "format": 99}))
-    with pytest.raises(XNATIntegrityError, match="newer version.*update"):
+    with pytest.raises(XNATIntegrityError, match=r"newer version.*update"):
         read_manifest(path)

@@ -25,6 +25,7 @@ __all__ = ["read_owner", "staged_lock"]
 
 log = logging.getLogger(__name__)
 SAY_EVERY = 10.0
+POLL = 0.05
 
 
 @contextlib.contextmanager
@@ -34,6 +35,7 @@ def staged_lock(
     timeout: float = 600.0,
     owner: str = "",
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[None]:
     """Hold a lock for the length of a block.
 
@@ -54,7 +56,7 @@ def staged_lock(
     """
     make_folder(path.parent)
     lock = FileLock(str(path), timeout=0, thread_local=False)
-    _acquire(lock, path, timeout, clock)
+    _acquire(lock, path, timeout, clock, sleep)
     record = path.with_name(path.name + ".owner")
     try:
         save_text(record, json.dumps(_me(owner)), sync=False)
@@ -65,22 +67,31 @@ def staged_lock(
         lock.release()
 
 
-def _acquire(lock: FileLock, path: Path, timeout: float, clock: Callable[[], float]) -> None:
-    begin = clock()
+def _acquire(
+    lock: FileLock,
+    path: Path,
+    timeout: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> None:
+    begin = said = clock()
     while True:
-        left = timeout - (clock() - begin)
         try:
-            lock.acquire(timeout=max(0.0, min(left, SAY_EVERY)), poll_interval=0.05)
+            lock.acquire(timeout=0)
             return
         except Timeout:
-            if clock() - begin >= timeout:
+            now = clock()
+            if now - begin >= timeout:
                 raise XNATLockError(
                     f"{path} is locked by {read_owner(path)}, waited {timeout:g} s: "
                     "wait for that run to end, or end it, and run again"
                 ) from None
-            log.info("waiting for %s, locked by %s", path, read_owner(path))
+            if now - said >= SAY_EVERY:
+                said = now
+                log.info("waiting for %s, locked by %s", path, read_owner(path))
         except OSError as error:
             raise XNATLockError(f"{path} cannot be locked here: {error}") from error
+        sleep(POLL)
 
 
 def _me(owner: str) -> dict[str, object]:
