@@ -16,7 +16,8 @@ CREATE TABLE IF NOT EXISTS workflow(
   launched TEXT NOT NULL, changed TEXT NOT NULL, user TEXT NOT NULL, type TEXT NOT NULL DEFAULT '',
   category TEXT NOT NULL DEFAULT 'DATA', reason TEXT NOT NULL DEFAULT '',
   comments TEXT NOT NULL DEFAULT '', step TEXT NOT NULL DEFAULT '',
-  percent TEXT NOT NULL DEFAULT '', scan_id TEXT NOT NULL DEFAULT '', external TEXT NOT NULL DEFAULT '', document TEXT);
+  percent TEXT NOT NULL DEFAULT '', scan_id TEXT NOT NULL DEFAULT '',
+  external TEXT NOT NULL DEFAULT '', document TEXT);
 CREATE INDEX IF NOT EXISTS workflow_item ON workflow(item_id);
 """
 OPEN = ("Queued", "Running", "In Progress", "Awaiting Action", "Created")
