@@ -19,7 +19,7 @@ from ..exceptions import (
     XNATUnclearError,
     XNATValueError,
 )
-from ..rest import prearchive, services
+from ..rest import prearchive, services, states
 from ..rest.records import Experiment, Finding, PrearchiveRow
 from . import ledger
 from .arrivals import lacking, list_archived_files, list_row_files
@@ -189,9 +189,16 @@ class _Course:
         except XNATNotFoundError:
             return
         except XNATResponseError as error:
+            if self._moved_on(row):
+                return
             raise StudyHeldError(
                 self.key, f"the row is {row.status} and cannot be rebuilt", log
             ) from error
+
+    def _moved_on(self, row: PrearchiveRow) -> bool:
+        """Whether somebody else took the row away since it was seen: then the next look tells."""
+        now = look(self.conn, self.key).row
+        return now is None or now.url != row.url or not states.failed(now.status)
 
     def _compare(self, sight: Sight, row: PrearchiveRow) -> None:
         """A row beside the study's own experiment: delete it if the archive holds all of it."""
@@ -202,6 +209,9 @@ class _Course:
         try:
             files = list_row_files(self.conn, row)
         except XNATNotFoundError:
+            now = look(self.conn, self.key).row
+            if now is None or now.status != row.status:
+                return  # archived or removed by somebody else meanwhile
             if self.rebuilds:
                 raise StudyHeldError(
                     self.key, f"the row {row.url} beside the archived session cannot be read"

@@ -68,8 +68,8 @@ class Plan:
 
     ledger: Ledger
     judge: Judge
-    policies: Policies = Policies()
-    pace: Pace = Pace()
+    policies: Policies = field(default_factory=Policies)
+    pace: Pace = field(default_factory=Pace)
     hook: Hook | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[int, int], None] | None = None
@@ -166,9 +166,10 @@ def _from_row(
     journal(stages.FOUND, f"prearchive row {row.url}", row=row.url)
     judgement = _judge(key, headers(), plan, journal, ())
     policy = plan.policies.of(key.project)
-    if judgement.status == "fail" and policy.on_fail == QUARANTINE:
-        if not decision_of(plan.ledger.read(conn.server, key)):
-            _quarantine(conn, row, policy, key, judgement)
+    entry = plan.ledger.read(conn.server, key)
+    failed = judgement.status == "fail"
+    if failed and policy.on_fail == QUARANTINE and not decision_of(entry):
+        _quarantine(conn, row, policy, key, judgement)
     _wait_for_human(key, plan, conn.server, judgement)
     _finish(conn, key, plan, journal, judgement, {})
     journal(stages.DONE)
