@@ -79,7 +79,8 @@ def make_scan(server: StandIn, count: int = 3) -> str:
         files[f"{{number}}.dcm"] = path.read_bytes()
     server.add_project("P1")
     server.add_subject("P1", "S1")
-    return server.add_session("P1", "S1", "S1_MR1", scans={{"1": {{"DICOM": files}}}})
+    scans = {{"1": {{"type": "T1w", "resources": {{"DICOM": files}}}}}}
+    return server.add_session("P1", "S1", "S1_MR1", scans=scans)
 
 
 def run(server: StandIn, stage: Path, **parameters: object) -> bool:
