@@ -15,7 +15,9 @@ from lxml import etree
 from .exceptions import XNATIntegrityError
 
 if TYPE_CHECKING:
-    from lxml.etree import _Element as Element
+    from lxml.etree import _Element
+
+    Element = _Element
 
 __all__ = ["LARGEST", "make", "parse", "serialize"]
 

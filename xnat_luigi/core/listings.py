@@ -134,7 +134,7 @@ class XNATBaseListing(Mapping[Any, Any], Sequence[Any]):
             return False
 
     def __reversed__(self) -> Iterator[Any]:
-        return reversed(list(self.data))
+        return iter(list(self.data)[::-1])
 
     def __str__(self) -> str:
         parts = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import uris
@@ -189,11 +189,12 @@ class XNATBaseObject:
     def _new_uri(self, parent: Any, name: str) -> str:
         kind = str(self._CONTAINED_IN)
         if kind in ("projects", "subjects", "experiments"):
-            return {
+            makers: dict[str, Callable[[str], str]] = {
                 "projects": uris.project,
                 "subjects": uris.subject,
                 "experiments": uris.experiment,
-            }[kind](name)
+            }
+            return makers[kind](name)
         return uris.join(parent._listing_uri(kind), name)
 
     def _forget_container(self, parent: Any) -> None:

@@ -66,7 +66,7 @@ class _Inner(  # type: ignore[misc]
         super().clearcache()
 
 
-class XNATSimpleListing(_Inner):  # type: ignore[misc]
+class XNATSimpleListing(_Inner):
     """Plain values in an object's document, by name or by position.
 
     Parameters
@@ -150,7 +150,7 @@ class XNATSimpleListing(_Inner):  # type: ignore[misc]
         self[index] = value
 
 
-class XNATSubListing(_Inner):  # type: ignore[misc]
+class XNATSubListing(_Inner):
     """Parts of an object that lie in its document, by name or by position."""
 
     @property

@@ -10,8 +10,8 @@ from ..core import CustomVariableMap, XNATListing, caching
 from ..core.making import make_object
 from ..exceptions import XNATValueError
 from ..rest.answers import read_table
-from .common import archive_uri, file_listing, make_resource, resource_listing
 from .folders import download_session
+from .owners import archive_uri, file_listing, make_resource, resource_listing
 from .resources import save_zip
 from .subjects import Shared
 
@@ -143,7 +143,7 @@ class ImageSessionData(SubjectAssessorData):
         data_dir: str | Path | None = None,
         method: str | None = None,
     ) -> Any:
-        """Make a resource and return it, see `common.make_resource`."""
+        """Make a resource and return it, see `owners.make_resource`."""
         return make_resource(self, label, format, data_dir, method)
 
     def download(self, path: str | Path, verbose: bool = True) -> str:
@@ -218,7 +218,7 @@ class DerivedData(ExperimentData):
         data_dir: str | Path | None = None,
         method: str | None = None,
     ) -> Any:
-        """Make a resource and return it, see `common.make_resource`."""
+        """Make a resource and return it, see `owners.make_resource`."""
         return make_resource(self, label, format, data_dir, method)
 
     def download(self, path: str | Path, verbose: bool = True) -> str:

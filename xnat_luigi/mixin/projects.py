@@ -8,8 +8,8 @@ from typing import Any
 
 from .. import uris
 from ..core import CustomVariableMap, XNATBaseObject, XNATListing, caching
-from .common import archive_uri, file_listing, make_resource, resource_listing
 from .folders import download_project
+from .owners import archive_uri, file_listing, make_resource, resource_listing
 
 __all__ = ["ProjectData"]
 
@@ -83,7 +83,7 @@ class ProjectData(XNATBaseObject):
         data_dir: str | Path | None = None,
         method: str | None = None,
     ) -> Any:
-        """Make a resource and return it, see `common.make_resource`."""
+        """Make a resource and return it, see `owners.make_resource`."""
         return make_resource(self, label, format, data_dir, method)
 
     def download_dir(

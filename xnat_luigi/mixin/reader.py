@@ -46,7 +46,7 @@ class RemoteFile(io.RawIOBase):
         self._stack = ExitStack()
         try:
             self._buffer = self._stack.enter_context(
-                tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)
+                tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
             )
             stream = self._stack.enter_context(open_file(conn, uri))
             self._chunks: Iterator[bytes] = iter(stream.chunks(CHUNK))

@@ -16,13 +16,14 @@ from ..exceptions import (
 )
 from ..rest.answers import number, read_duplicates, read_table
 from ..rest.contents import list_files, make_file
-from ..rest.files.download import open_file, open_zip
+from ..rest.files.download import open_file
 from ..rest.files.removal import delete_file, delete_resource
 from ..rest.files.upload import ARCHIVES, check_file_path
 from ..rest.files.upload import create_resource as put_resource
 from ..staging.save import save_bytes
-from .common import file_listing
+from ..transfer import zipped
 from .folders import download_resource
+from .owners import file_listing
 from .reader import RemoteFile
 from .sending import send_folder
 
@@ -51,22 +52,16 @@ def save_zip(owner: Any, files_uri: str, path: str | Path, verbose: bool) -> str
         Files of the listing are missing in the zip, or have another size, or the zip is damaged.
         Nothing is left under the path then.
     """
-    from .zips import check_zip
-
     conn = owner.xnat_session.connection
     address = uris.quote_listed(files_uri)
     rows = read_table(conn.request("GET", address, query={"format": "json"}))
     expected = [make_file(row) for row in rows]
     if not expected:
         raise XNATNotFoundError(f"{files_uri}: there are no files to download", path=files_uri)
-    target = Path(path)
     owner.logger.info("Downloading %s", owner.external_uri())
-    check_zip_path = target
-    with open_zip(conn, address) as stream:
-        saved = save_bytes(target, stream.chunks())
-    check_zip(check_zip_path, expected)
+    saved = zipped.save_zip(conn, address, expected, Path(path))
     if verbose:
-        owner.logger.info("Saved %d bytes as %s", saved.size, target)
+        owner.logger.info("Saved %d bytes as %s", saved.size, path)
     return str(path)
 
 
@@ -255,7 +250,9 @@ class AbstractResource(XNATBaseObject):
         """
         check_file_path(remotepath)
         if extract and not remotepath.endswith(ARCHIVES):
-            raise XNATValueError(f"{remotepath!r} cannot be unpacked: none of {', '.join(ARCHIVES)}")
+            raise XNATValueError(
+                f"{remotepath!r} cannot be unpacked: none of {', '.join(ARCHIVES)}"
+            )
         query: dict[str, str] = dict(kwargs.pop("query", None) or {})
         for key, value in (
             ("extract", "true" if extract else None),
@@ -320,9 +317,7 @@ class AbstractResource(XNATBaseObject):
 
     def refresh_catalog(self) -> None:
         """Have the server bring its catalog up to date with its files (S-190)."""
-        from ..services import Services
-
-        Services(self.xnat_session).refresh_catalog(self)
+        self.xnat_session.services.refresh_catalog(self)
         self._forget_files()
 
     def delete(self, remove_files: bool = True) -> None:

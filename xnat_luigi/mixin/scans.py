@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .. import uris
 from ..core import XNATBaseObject, XNATListing, caching
 from ..exceptions import XNATNotFoundError
-from .common import archive_uri, file_listing, make_resource
 from .folders import download_scan
+from .owners import archive_uri, file_listing, make_resource
 from .resources import read_header, save_zip
 
 if TYPE_CHECKING:
@@ -61,9 +61,12 @@ class ImageScanData(XNATBaseObject):
         return uris.Address(experiment=self._experiment_id, scan=self.id)
 
     def _listing_uri(self, name: str) -> str:
-        return archive_uri(experiment=self._experiment_id, scan=self.id).replace(
-            "/data/archive/", "/data/", 1
-        ) + f"/{name}"
+        return (
+            archive_uri(experiment=self._experiment_id, scan=self.id).replace(
+                "/data/archive/", "/data/", 1
+            )
+            + f"/{name}"
+        )
 
     @property
     @caching
@@ -90,7 +93,7 @@ class ImageScanData(XNATBaseObject):
         data_dir: str | Path | None = None,
         method: str = "tgz_file",
     ) -> Any:
-        """Make a resource and return it, see `common.make_resource`."""
+        """Make a resource and return it, see `owners.make_resource`."""
         return make_resource(self, label, format, data_dir, method)
 
     def download(self, path: str | Path, verbose: bool = True) -> str:
@@ -114,9 +117,7 @@ class ImageScanData(XNATBaseObject):
         fields : str or sequence of str, optional
             Keywords, or tags of eight hexadecimal digits.
         """
-        from ..services import Services
-
-        found: list[dict[str, str]] = Services(self.xnat_session).dicom_dump(self, fields)
+        found: list[dict[str, str]] = self.xnat_session.services.dicom_dump(self, fields)
         return found
 
     def read_dicom(

@@ -9,8 +9,8 @@ from typing import Any
 from .. import uris
 from ..core import CustomVariableMap, XNATBaseObject, XNATListing, caching
 from ..rest import items
-from .common import archive_uri, file_listing, make_resource, resource_listing
 from .folders import download_subject
+from .owners import archive_uri, file_listing, make_resource, resource_listing
 
 __all__ = ["InvestigatorData", "SubjectData"]
 
@@ -129,7 +129,7 @@ class SubjectData(Shared):
         data_dir: str | Path | None = None,
         method: str | None = None,
     ) -> Any:
-        """Make a resource and return it, see `common.make_resource`."""
+        """Make a resource and return it, see `owners.make_resource`."""
         return make_resource(self, label, format, data_dir, method)
 
     def download_dir(

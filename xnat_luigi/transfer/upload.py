@@ -8,10 +8,11 @@ is not sent again, so a broken upload is resumed by calling again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ..exceptions import (
     XNATConnectionError,
@@ -26,7 +27,7 @@ from ..rest.documents import get_item
 from ..rest.files.download import open_file
 from ..rest.files.upload import check_file_path, put_archive, put_file
 from ..rest.records import File
-from ..staging.pack import pack_zip
+from ..staging.pack import pack_tar, pack_zip
 from ..uris import survives_upload
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ __all__ = ["Sending", "Uploaded", "read_sendings", "upload_files"]
 
 ARCHIVE_LIMIT = 2 << 30
 """bytes of files in one request; more is sent as several archives, one after the other"""
+
+MODES = ("auto", "files", "archive", "tar", "tgz")
 
 Progress = Callable[[int, int], None]
 
@@ -113,6 +116,8 @@ def upload_files(
     overwrite: bool = False,
     resume: bool = True,
     mode: str = "auto",
+    in_memory: bool = False,
+    attributes: Mapping[str, str] | None = None,
     read_back: bool = False,
     progress: Progress | None = None,
 ) -> Uploaded:
@@ -129,9 +134,15 @@ def upload_files(
         before anything is sent.
     resume : bool
         Leave out files that are there and equal. False sends all (with `overwrite`).
-    mode : {"auto", "files", "archive"}
-        One request per file, or zips that the server unpacks. `auto` takes single files only for
-        one file that can travel so; empty files and odd names need an archive.
+    mode : {"auto", "files", "archive", "tar", "tgz"}
+        One request per file, or archives that the server unpacks: zips that are made while they
+        are sent, or tars (XNAT 1.8 or newer), which need their length beforehand. `auto` takes a
+        single request only for one file that can travel so. With `files` empty files go together
+        in a zip, as the server refuses them otherwise (A 6.4).
+    in_memory : bool
+        Make a tar in memory and not in a temporary file.
+    attributes : mapping, optional
+        `format`, `content`, `tags`; the server also sets them on the resource.
     read_back : bool
         Download and hash what the server has no digest of.
     progress : callable, optional
@@ -145,14 +156,14 @@ def upload_files(
     XNATUnsafeNameError
         A path would not be stored as it is; nothing was sent.
     """
-    if mode not in ("auto", "files", "archive"):
-        raise XNATValueError(f"mode {mode!r} is none of 'auto', 'files', 'archive'")
+    if mode not in MODES:
+        raise XNATValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
     by_path = {entry.path: entry for entry in entries}
     if len(by_path) < len(entries):
         raise XNATValueError("upload: the same path is named twice")
-    singly = _goes_singly(entries, mode)
+    order = _Order(conn, address, label, mode, in_memory, dict(attributes or {}))
     for entry in entries:
-        check_file_path(entry.path, archived=not singly)
+        check_file_path(entry.path, archived=not order.goes_singly(entry, len(entries)))
     before = _listed(conn, address, label)
     kept, blocked = _compare_before(conn, entries, before) if before else ([], [])
     if blocked and not overwrite:
@@ -165,7 +176,7 @@ def upload_files(
             raise XNATUploadError(f"{address.path()}: resource {label!r} has {_some(kept)} already")
         kept = []
     wanted = [entry for entry in entries if entry.path not in set(kept)]
-    _send_all(conn, address, label, wanted, before, singly)
+    order.send(wanted, before)
     by_size, stale = _prove(conn, address, label, entries, read_back)
     if progress is not None:
         total = sum(entry.size for entry in entries)
@@ -177,16 +188,6 @@ def upload_files(
 def _some(paths: Sequence[str]) -> str:
     more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
     return ", ".join(repr(path) for path in paths[:5]) + more
-
-
-def _goes_singly(entries: Sequence[Sending], mode: str) -> bool:
-    possible = all(entry.size > 0 and survives_upload(entry.path) for entry in entries)
-    if mode == "files":
-        empty = [entry.path for entry in entries if entry.size == 0]
-        if empty:
-            raise XNATValueError(f"empty files need an archive: {_some(empty)}")
-        return True
-    return mode == "auto" and len(entries) == 1 and possible
 
 
 def _listed(conn: Connection, address: Address, label: str) -> dict[str, File]:
@@ -245,60 +246,93 @@ def _batches(entries: Sequence[Sending]) -> Iterator[list[Sending]]:
         yield batch
 
 
-def _send_all(
-    conn: Connection,
-    address: Address,
-    label: str,
-    wanted: Sequence[Sending],
-    before: dict[str, File],
-    singly: bool,
-) -> None:
-    batches = [[entry] for entry in wanted] if singly else list(_batches(wanted))
-    for number, batch in enumerate(batches):
-        overwrite = any(entry.path in before for entry in batch)
-        last = number == len(batches) - 1
-        try:
-            _send(conn, address, label, batch, overwrite=overwrite, singly=singly, last=last)
-        except (XNATUnclearError, XNATConnectionError, XNATResponseError) as error:
-            if isinstance(error, XNATResponseError) and (error.status or 0) < 500:
-                raise
-            # It may have worked, or the bytes lie on the disk and not in the catalog, where a
-            # plain retry answers «duplicates» (A 6.4): look, then send what is not listed.
-            there = _listed(conn, address, label)
-            missing = [entry for entry in batch if not _looks_equal(there.get(entry.path), entry)]
-            if missing:
-                _send(conn, address, label, missing, overwrite=True, singly=singly, last=last)
-
-
 def _looks_equal(file: File | None, entry: Sending) -> bool:
     return file is not None and file.size == entry.size and file.digest == entry.md5
 
 
-def _send(
-    conn: Connection,
-    address: Address,
-    label: str,
-    batch: Sequence[Sending],
-    *,
-    overwrite: bool,
-    singly: bool,
-    last: bool,
-) -> None:
-    if singly:
-        entry = batch[0]
-        with entry.source.open("rb") as body:
-            put_file(
-                conn,
-                address,
-                label,
-                entry.path,
-                body,
-                overwrite=overwrite,
-                update_stats=last,
-            )
-        return
-    archive = pack_zip((entry.path, entry.source) for entry in batch)
-    put_archive(conn, address, label, archive, overwrite=overwrite)
+class _Order:
+    """How files of one call are sent, and to where."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        address: Address,
+        label: str,
+        mode: str,
+        in_memory: bool,
+        attributes: dict[str, str],
+    ) -> None:
+        self.conn = conn
+        self.address = address
+        self.label = label
+        self.mode = mode
+        self.in_memory = in_memory
+        self.attributes = attributes
+
+    def goes_singly(self, entry: Sending, count: int) -> bool:
+        """Say whether a file travels in a request of its own."""
+        if self.mode == "files":
+            return entry.size > 0
+        return self.mode == "auto" and count == 1 and entry.size > 0 and survives_upload(entry.path)
+
+    def send(self, wanted: Sequence[Sending], before: Mapping[str, File]) -> None:
+        """Send files, one request after the other: parallel ones lose entries (A 6.4)."""
+        single = [entry for entry in wanted if self.goes_singly(entry, len(wanted))]
+        packed = [entry for entry in wanted if entry not in single]
+        batches = [[entry] for entry in single]
+        many = list(_batches(packed))
+        for number, batch in enumerate([*batches, *many]):
+            overwrite = any(entry.path in before for entry in batch)
+            last = number == len(batches) + len(many) - 1
+            alone = number < len(batches)
+            try:
+                self._send(batch, overwrite, alone, last)
+            except (XNATUnclearError, XNATConnectionError, XNATResponseError) as error:
+                if isinstance(error, XNATResponseError) and (error.status or 0) < 500:
+                    raise
+                # It may have worked, or the bytes lie on the disk and not in the catalog, where a
+                # plain retry answers «duplicates» (A 6.4): look, then send what is not listed.
+                there = _listed(self.conn, self.address, self.label)
+                missing = [e for e in batch if not _looks_equal(there.get(e.path), e)]
+                if missing:
+                    self._send(missing, True, alone, last)
+
+    def _send(self, batch: Sequence[Sending], overwrite: bool, alone: bool, last: bool) -> None:
+        if alone:
+            entry = batch[0]
+            with entry.source.open("rb") as body:
+                put_file(
+                    self.conn,
+                    self.address,
+                    self.label,
+                    entry.path,
+                    body,
+                    overwrite=overwrite,
+                    update_stats=last,
+                    attributes=self.attributes,
+                )
+            return
+        pairs = ((entry.path, entry.source) for entry in batch)
+        if self.mode not in ("tar", "tgz"):
+            self._put("upload.zip", pack_zip(pairs), overwrite)
+            return
+        gzip = self.mode == "tgz"
+        with tempfile.SpooledTemporaryFile(max_size=0 if self.in_memory else 1 << 20) as spool:
+            for piece in pack_tar(pairs, gzip=gzip):
+                spool.write(piece)
+            spool.seek(0)
+            self._put("upload.tar.gz" if gzip else "upload.tar", spool, overwrite)
+
+    def _put(self, name: str, body: IO[bytes] | Iterator[bytes], overwrite: bool) -> None:
+        put_archive(
+            self.conn,
+            self.address,
+            self.label,
+            body,
+            overwrite=overwrite,
+            name=name,
+            attributes=self.attributes,
+        )
 
 
 def _prove(
