@@ -1,7 +1,12 @@
-"""Where a result came from: a JSON record that lies beside it, written last.
+"""Where a result came from: a JSON record that lies beside it, and a seal, written last.
 
-A result whose record is there is whole; inputs, parameters and code in the record tell whether it
-is still what would come out today. The format is described in `docs/record.schema.json`.
+A result whose record says «complete» is whole; inputs, parameters and code in the record tell
+whether it is still what would come out today. The format is described in
+`docs/record.schema.json`.
+
+The seal is a small file whose content follows from what it stands for: inputs, parameters, version
+and the files of the result. Who knows today's inputs knows which seal a current result must have,
+so its MD5 in a listing proves the result without reading anything.
 """
 
 from __future__ import annotations
@@ -21,16 +26,22 @@ from ..rest.records import File
 from ..targets.resource import fingerprint
 
 __all__ = [
+    "OWN_NAMES",
     "RECORD_NAME",
+    "SEAL_NAME",
     "InputRecord",
     "OutputRecord",
     "Record",
     "describe_code",
     "describe_machine",
     "differences",
+    "seal_text",
 ]
 
 RECORD_NAME = "provenance.json"
+SEAL_NAME = "provenance.seal"
+OWN_NAMES = frozenset({RECORD_NAME, SEAL_NAME})
+"""Files beside a result that are no part of it; steps downstream do not see them."""
 FORMAT = 1
 
 
@@ -42,8 +53,8 @@ class OutputRecord:
 
     @classmethod
     def of(cls, files: Iterable[File]) -> OutputRecord:
-        """From a listing; the record itself is no part of it."""
-        rows = ((f.path, f.size, f.digest.lower()) for f in files if f.path != RECORD_NAME)
+        """From a listing; record and seal are no part of it."""
+        rows = ((f.path, f.size, f.digest.lower()) for f in files if f.path not in OWN_NAMES)
         return cls(tuple(sorted(rows)))
 
 
@@ -79,7 +90,7 @@ class InputRecord:
             name,
             uri,
             resource,
-            fingerprint(file for file in files if file.path != RECORD_NAME),
+            fingerprint(file for file in files if file.path not in OWN_NAMES),
             output.files,
             any(file.path == RECORD_NAME for file in files),
             dict(labels or {}),
@@ -90,7 +101,8 @@ class InputRecord:
 class Record:
     """All that is known of how a result was made.
 
-    `state` is `uploading` until all files are on the server, then `complete`.
+    `fields` are values that the step set on the item itself. `state` is `uploading` until all
+    files are on the server, then `complete`.
     """
 
     task: str
@@ -104,6 +116,7 @@ class Record:
     ended: str
     outputs: OutputRecord
     programs: tuple[Mapping[str, Any], ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
     state: str = "complete"
 
     def to_json(self) -> str:
@@ -141,10 +154,35 @@ class Record:
                 ended=str(data["ended"]),
                 outputs=OutputRecord(_rows(data["outputs"]["files"])),
                 programs=tuple(dict(one) for one in data["programs"]),
+                fields={str(key): str(value) for key, value in data["fields"].items()},
                 state=str(data["state"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise XNATIntegrityError(f"this is no record of a result: {error!r}") from None
+
+
+def seal_text(
+    task: str,
+    *,
+    inputs: Iterable[InputRecord],
+    parameters: Mapping[str, str],
+    version: str,
+    files: Iterable[File],
+) -> str:
+    """The content of the seal that a result must have if it is current.
+
+    Args:
+        inputs: today's, as listed on the server.
+        files: the result's, as listed; the record counts, an older seal does not.
+    """
+    document = {
+        "task": task,
+        "version": version,
+        "parameters": dict(parameters),
+        "inputs": sorted((one.name, one.uri, one.fingerprint) for one in inputs),
+        "outputs": fingerprint(file for file in files if file.path != SEAL_NAME),
+    }
+    return json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def _rows(rows: Iterable[Sequence[Any]]) -> tuple[tuple[str, int | None, str], ...]:

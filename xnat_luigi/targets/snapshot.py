@@ -1,0 +1,168 @@
+"""All files of a project's sessions as of one moment, in few requests.
+
+Asking whether a thousand results are there one by one costs thousands of requests. A snapshot asks
+once: the sessions, then the files of `BATCH` sessions a request (wire contract A 3.6), so
+
+    requests = 1 + ceil(sessions / BATCH)
+
+A snapshot is only ever believed when it says «there, and right»: what it does not show is asked
+anew, of the server. It belongs to one process, is forgotten after a fork and when a step of the
+project has written, and is not used when older than `AGE` seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..rest import contents, listings
+from ..rest.records import File
+from ..uris import Address
+from .resource import PlacedTarget
+
+if TYPE_CHECKING:
+    from ..connection.login import Connection
+
+__all__ = ["AGE", "BATCH", "Place", "Snapshot", "current", "forget", "take"]
+
+BATCH = 50
+AGE = 60.0
+
+_PLACE = re.compile(
+    r"/experiments/(?P<experiment>[^/]+)"
+    r"(?:/(?P<kind>scans|assessors|reconstructions)/(?P<item>[^/]+)(?:/(?P<way>in|out))?)?"
+    r"/resources/[^/]+/files/"
+)
+_WORDS = {"scans": "scan", "assessors": "assessor", "reconstructions": "reconstruction"}
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Whose resource it is, by ids; `kind` is empty for the session's own."""
+
+    experiment: str
+    kind: str
+    item: str
+    way: str
+    label: str
+
+    def address(self) -> Address:
+        """The place as an address."""
+        words = {_WORDS[self.kind]: self.item} if self.kind else {}
+        if self.way:
+            words["direction"] = self.way
+        return Address(experiment=self.experiment, **words)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was there. `names` leads from labels and IDs of sessions to their IDs."""
+
+    names: Mapping[str, str]
+    files: Mapping[Place, tuple[File, ...]]
+
+    def find(self, target: PlacedTarget) -> tuple[Address, tuple[File, ...]] | None:
+        """Address and files of a resource; None when the snapshot cannot tell."""
+        experiment = self.names.get(target.experiment)
+        if experiment is None or target.assessor:
+            return None
+        kind = "scans" if target.scan else ""
+        place = Place(experiment, kind, target.scan, "", target.resource)
+        files = self.files.get(place)
+        if not files or len({file.resource_id for file in files}) > 1:
+            return None
+        return place.address(), files
+
+    def scans_with(self, label: str) -> Iterator[tuple[str, str]]:
+        """Experiment ID and scan ID of every scan with files in a resource of this label."""
+        for place in sorted(self.files):
+            if place.kind == "scans" and place.label == label:
+                yield place.experiment, place.item
+
+    def sessions_with(self, label: str) -> Iterator[str]:
+        """IDs of the sessions with files in a resource of their own of this label."""
+        for place in sorted(self.files):
+            if not place.kind and place.label == label:
+                yield place.experiment
+
+
+_lock = threading.Lock()
+_known: dict[tuple[str, str], tuple[float, Snapshot]] = {}
+
+
+def take(
+    connection: Connection,
+    project: str,
+    *,
+    batch: int = BATCH,
+    clock: Callable[[], float] = time.monotonic,
+) -> Snapshot:
+    """Asks the server, and keeps the answer for `current()`.
+
+    Args:
+        batch: sessions per request; the length of an address is the limit.
+        clock: monotonic seconds.
+
+    Raises:
+        XNATNotFoundError: the project is not there, or hidden.
+    """
+    begin = clock()
+    sessions = listings.list_experiments(connection, project)
+    names = {one.id: one.id for one in sessions}
+    for one in sessions:
+        names.setdefault(one.label, one.id)
+    found: dict[Place, list[File]] = {}
+    ids = sorted({one.id for one in sessions})
+    for start in range(0, len(ids), batch):
+        for file in contents.list_files_of(connection, ids[start : start + batch]):
+            place = _place(file)
+            if place is not None:
+                found.setdefault(place, []).append(file)
+    snapshot = Snapshot(names, {place: tuple(files) for place, files in found.items()})
+    with _lock:
+        _known[connection.server, project] = (begin, snapshot)
+    return snapshot
+
+
+def current(
+    server: str,
+    project: str,
+    *,
+    age: float = AGE,
+    clock: Callable[[], float] = time.monotonic,
+) -> Snapshot | None:
+    """This process's snapshot of a project, None when there is none, or none young enough."""
+    with _lock:
+        begin, snapshot = _known.get((server.rstrip("/"), project), (0.0, None))
+    return snapshot if snapshot is not None and clock() - begin <= age else None
+
+
+def forget(server: str = "", project: str = "") -> None:
+    """Forgets one project's snapshot, all of them when none is named."""
+    with _lock:
+        if project:
+            _known.pop((server.rstrip("/"), project), None)
+        else:
+            _known.clear()
+
+
+def _place(file: File) -> Place | None:
+    match = _PLACE.search(file.uri)
+    if match is None:
+        return None
+    part = {name: value or "" for name, value in match.groupdict().items()}
+    return Place(part["experiment"], part["kind"], part["item"], part["way"], file.resource_label)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread may have held it when the process was copied
+    _known.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
