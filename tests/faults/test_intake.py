@@ -5,6 +5,7 @@ Whatever happens, at the end the study is archived exactly once or held with a r
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -76,12 +77,18 @@ def test_P1_an_import_that_never_arrived_is_sent_again(
     assert line.imports == 2 and line.archived_once()
 
 
-def test_P1_an_import_cut_in_the_middle_leaves_one_whole_row(line: Line) -> None:
-    """The server has stored a part and says no; the part is not archived and not doubled."""
-    (line.made.folder / "note.txt").write_text("not DICOM")
+def test_P1_an_import_that_worked_and_was_answered_with_500(line: Line) -> None:
     line.server.faults.add(Fault(method="POST", path=IMPORT, times=1, rewrite_status=500))
     through(line)
     assert line.archived_once()
+
+
+def test_P1_a_refused_import_leaves_no_part_behind(line: Line) -> None:
+    """A project that archives by itself would take the part for a study (B 1.5)."""
+    line.server.faults.add(Fault(method="POST", path=IMPORT, rewrite_status=400))
+    with pytest.raises(XNATError):
+        through(line)
+    assert line.imports == 1 and line.rows() == [] and line.experiments() == []
 
 
 @pytest.mark.parametrize("fault", LOST)
@@ -168,8 +175,6 @@ def test_P4_an_order_after_the_success_is_no_failure(ready: Line) -> None:
 
 def _table(url: str, uid: str) -> str:
     """The listing as it was a moment ago."""
-    import json
-
     _, _, _, project, stamp, folder = url.split("/")
     row = {
         "project": project,
