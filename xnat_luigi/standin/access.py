@@ -1,4 +1,4 @@
-"""Who is asking: Basic, cookie, alias token, guest; and what the unknown get (wire contract A 1)."""
+"""Who is asking: Basic, cookie, alias token, guest; what the unknown get (wire contract A 1)."""
 
 from __future__ import annotations
 

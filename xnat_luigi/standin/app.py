@@ -169,7 +169,7 @@ class App:
             body.declared = None  # aiohttp decodes; the decoded length is not known beforehand
         if raw.can_read_body:
             if headers.get("expect", "").lower() == "100-continue" and raw.transport is not None:
-                raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # type: ignore[attr-defined]
+                raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body.path, body.size = await self._spool(raw)
         if self.context and (path == self.context or path.startswith(self.context + "/")):
             path = path[len(self.context) :] or "/"

@@ -117,8 +117,6 @@ def _flatten(element: ElementTree.Element, path: str, found: list[tuple[str, str
         if not name.startswith("{"):
             found.append((f"{path}{name}", value))
     for child in element:
-        if not isinstance(child.tag, str):
-            continue
         name = child.tag.rpartition("}")[2]
         if name == "field" and child.get("name"):
             found.append((f"{path}field[name={child.get('name')}]/field", child.text or ""))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .state import Item, State
+from .state import Item, Resource, State
 from .types import field_type, knows
 
 __all__ = ["SHORTCUTS", "Column", "UnknownColumn", "matches", "read_column", "rows_of"]
@@ -210,36 +211,43 @@ def _members(state: State, item: Item, name: str, columns: list[Column]) -> list
     return found or [{column.key: "" for column in columns}]
 
 
-def _entries(state: State, item: Item, name: str) -> Iterable[Callable[[Column], Any]]:
+Value = Callable[[Column], Any]
+
+
+def _entries(state: State, item: Item, name: str) -> Iterable[Value]:
     if name == "scan":
         for scan in state.items.below(item, "scan"):
-            yield lambda column, scan=scan: _simple(state, scan, column, "")
+            yield functools.partial(_of_scan, state, scan, None)
     elif name == "scan/file":
         scans = [item] if item.kind == "scan" else state.items.below(item, "scan")
         for scan in scans:
-            for resource in state.resources.of(scan) or [None]:  # type: ignore[list-item]
-                yield (
-                    lambda column, scan=scan, resource=resource: (
-                        _of_resource(resource, column)
-                        if column.path.startswith("file/")
-                        else _simple(state, scan, column, "")
-                    )
-                )
+            found: list[Resource | None] = [*state.resources.of(scan)]
+            for resource in found or [None]:
+                yield functools.partial(_of_scan, state, scan, resource)
     elif name in ("out", "in", "resource", "file"):
         direction = name if name in ("out", "in") else ""
-        for resource in state.resources.of(item, direction):
-            yield lambda column, resource=resource: _of_resource(resource, column)
+        for one in state.resources.of(item, direction):
+            yield functools.partial(_of_resource, one)
     elif name == "share":
         for project, label in state.items.shares(item):
-            yield lambda column, p=project, n=label: n if column.path.endswith("/label") else p
+            yield functools.partial(_of_member, {"project": project, "label": label})
     else:
         for member in _lowered(item.children).get("fields/field", ()):
-            yield lambda column, member=member: _lowered(member).get(
-                column.path.rpartition("/")[2], ""
-            )
+            yield functools.partial(_of_member, member)
 
 
-def _of_resource(resource: Any, column: Column) -> Any:
+def _of_scan(state: State, scan: Item, resource: Resource | None, column: Column) -> Any:
+    if column.path.startswith("file/"):
+        return _of_resource(resource, column)
+    return _simple(state, scan, column, "")
+
+
+def _of_member(member: Mapping[str, Any], column: Column) -> Any:
+    name = column.path.rpartition("/")[2]
+    return _lowered(member).get("project" if name == "share" else name, "")
+
+
+def _of_resource(resource: Resource | None, column: Column) -> Any:
     if resource is None:
         return ""
     name = column.path.rpartition("/")[2]

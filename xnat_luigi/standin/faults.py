@@ -1,4 +1,4 @@
-"""Rules that make the server misbehave: matched against a request, applied round the real answer."""
+"""Rules that make the server misbehave: matched against a request, applied to its answer."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Found:
 
 @dataclass
 class Selection:
-    """The resources of an address. `one`: exactly one was named, so file URIs mirror the request."""
+    """The resources of an address; `one`: a single one was named, so URIs mirror the request."""
 
     scope: Scope
     chosen: list[Chosen]

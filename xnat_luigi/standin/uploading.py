@@ -174,7 +174,7 @@ def _from_tar(state: State, archive: Path, mode: str) -> list[Arrived]:
     return found
 
 
-def _spool(state: State, source: IO[bytes]) -> Path:
+def _spool(state: State, source: IO[bytes] | gzip.GzipFile) -> Path:
     waiting = _waiting(state)
     with waiting.open("wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)

@@ -1,4 +1,4 @@
-"""Writing answers to the socket: files by sendfile, iterators chunk by chunk, ranges as Restlet cuts.
+"""Writing answers to the socket: files by sendfile, iterators in chunks, ranges as Restlet cuts.
 
 Everything here runs on the event loop; bodies are read in worker threads.
 """

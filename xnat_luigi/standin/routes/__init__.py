@@ -36,6 +36,7 @@ MODULES: tuple[str, ...] = (
     "login",
     "site",
     "projects",
+    "project_settings",
     "subjects",
     "experiments",
     "scans",
@@ -51,6 +52,7 @@ MODULES: tuple[str, ...] = (
     "dicomdump",
     "tracking",
     "usercache",
+    "search",
 )
 """Modules of this package with a `ROUTES` list; add yours here."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -224,10 +225,12 @@ def _zip_member(state: State, found: Found, inner: str) -> Answer:
     handle, name = tempfile.mkstemp(dir=state.tmp, prefix="member-")
     target = Path(name)
     try:
-        with zipfile.ZipFile(found.place) as opened, open(handle, "wb") as file:
-            with opened.open(inner) as source:
-                while chunk := source.read(1 << 20):
-                    file.write(chunk)
+        with (
+            open(handle, "wb") as file,
+            zipfile.ZipFile(found.place) as opened,
+            opened.open(inner) as source,
+        ):
+            shutil.copyfileobj(source, file, 1 << 20)
     except (KeyError, zipfile.BadZipFile):
         target.unlink()
         raise Refusal(404, NO_FILE) from None
@@ -274,7 +277,7 @@ def _archive_answer(
 
 
 def delete_files(request: Request, state: State) -> Answer:
-    """Removes every file whose path begins with the one given: the server's prefix match (A 6.5)."""
+    """Removes every file whose path begins with the one given: a prefix match (A 6.5)."""
     chosen = chosen_of(request, state)
     if chosen is None:
         raise Refusal(400)

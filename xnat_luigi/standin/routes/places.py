@@ -1,4 +1,4 @@
-"""From the variables of an address to items, with rights: what is hidden is not there (A 4, 6.1, 7)."""
+"""From the variables of an address to items, with rights: hidden is not there (A 4, 6.1, 7)."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def get_row(request: Request, state: State) -> Answer:
 
 def zip_answer(folder: Path, name: str, prefix: str) -> Answer:
     """Every file below a folder as a chunked zip without a length."""
-    from ..render.zips import zip_stream
+    from ..zipping import zip_chunks
 
     files = [
         (f"{prefix}/{path.relative_to(folder).as_posix()}", path)
@@ -163,7 +163,7 @@ def zip_answer(folder: Path, name: str, prefix: str) -> Answer:
         if path.is_file() and not path.name.startswith(".")
     ]
     return Answer(
-        body=zip_stream(files),
+        body=zip_chunks(files),
         content_type="application/zip",
         headers=[("Content-Disposition", f'attachment; filename="{name}.zip";')],
         chunked=True,

@@ -26,12 +26,6 @@ _OTHER = [
     "favorite",
     "activeSince",
 ]
-_CODES = {
-    "accessibility": ("private", ("public", "protected", "private")),
-    "prearchive_code": ("0", ("0", "4", "5")),
-    "quarantine_code": ("0", ("0", "1")),
-    "current_arc": ("arc001", ()),
-}
 
 
 def list_projects(request: Request, state: State) -> Answer:
@@ -146,26 +140,6 @@ def delete_project(request: Request, state: State) -> Answer:
     return Answer.text("")
 
 
-def get_code(request: Request, state: State) -> Answer:
-    """A setting as text."""
-    item = project_of(request, state)
-    name = variable(request, "CODE")
-    if name not in _CODES:
-        raise Refusal(404)
-    return Answer.text(state.rights.code(item.id, name, _CODES[name][0]))
-
-
-def put_code(request: Request, state: State) -> Answer:
-    """Changes a setting."""
-    item = project_of(request, state)
-    need(request, state, "manage", item)
-    name, value = variable(request, "CODE"), variable(request, "VALUE")
-    if name not in _CODES or (_CODES[name][1] and value not in _CODES[name][1]):
-        raise Refusal(400)
-    state.rights.set_code(item.id, name, value)
-    return Answer.text("")
-
-
 def list_users(request: Request, state: State) -> Answer:
     """Who belongs to a project."""
     item = project_of(request, state)
@@ -201,36 +175,6 @@ def change_user(request: Request, state: State) -> Answer:
     return list_users(request, state)
 
 
-def list_scan_types(request: Request, state: State) -> Answer:
-    """The scan types in use, of a project or of all that can be read."""
-    return _distinct(request, state, "type")
-
-
-def list_scanners(request: Request, state: State) -> Answer:
-    """The scanners in use."""
-    return _distinct(request, state, "scanner")
-
-
-def _distinct(request: Request, state: State, field: str) -> Answer:
-    if "P" in request.variables:
-        items = state.items.in_project(project_of(request, state).id, "experiment")
-        scans = [scan for one in items for scan in [one, *state.items.below(one, "scan")]]
-    else:
-        scans = [
-            one
-            for one in state.items.all("experiment", "scan")
-            if state.rights.may(request.user, "read", one.project)
-        ]
-    kinds = {str(one.fields[field]) for one in scans if one.fields.get(field)}
-    if field == "type":
-        kinds = {
-            str(one.fields["type"])
-            for one in scans
-            if one.kind == "scan" and (one.fields.get("type"))
-        }
-    return table(request, (field,), [{field: kind} for kind in sorted(kinds)])
-
-
 _P = "/data/projects/{P}"
 ROUTES = [
     Route("GET", "/data/projects", list_projects),
@@ -238,24 +182,7 @@ ROUTES = [
     Route("GET", _P, get_project),
     Route("PUT", _P, put_project),
     Route("DELETE", _P, delete_project),
-    *(
-        Route("GET", f"{_P}/{code}", lambda r, s, c=code: get_code(_with(r, c), s))  # type: ignore[misc]
-        for code in _CODES
-    ),
-    *(
-        Route("PUT", f"{_P}/{code}/{{VALUE}}", lambda r, s, c=code: put_code(_with(r, c), s))  # type: ignore[misc]
-        for code in _CODES
-    ),
     Route("GET", f"{_P}/users", list_users, archive=False),
     Route("PUT", f"{_P}/users/{{GROUP}}/{{U}}", change_user, archive=False),
     Route("DELETE", f"{_P}/users/{{GROUP}}/{{U}}", change_user, archive=False),
-    Route("GET", f"{_P}/scan_types", list_scan_types),
-    Route("GET", f"{_P}/scanners", list_scanners),
-    Route("GET", "/data/scan_types", list_scan_types),
-    Route("GET", "/data/scanners", list_scanners),
 ]
-
-
-def _with(request: Request, code: str) -> Request:
-    request.variables["CODE"] = code
-    return request

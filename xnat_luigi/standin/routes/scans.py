@@ -27,7 +27,7 @@ def list_scans(request: Request, state: State) -> Answer:
     asked = [one for one in (request.query.raw("columns") or "").split(",") if one]
     if asked and "ID" not in asked and asked != ["DEFAULT"]:
         raise Refusal(500)
-    answer = listing(
+    return listing(
         request,
         state,
         "scan",
@@ -36,7 +36,6 @@ def list_scans(request: Request, state: State) -> Answer:
         filtered=False,
         paged=False,
     )
-    return answer
 
 
 def _scan(request: Request, state: State) -> Item | None:

@@ -177,7 +177,7 @@ def format_catalog(catalog: Catalog, extra: dict[str, str] | None = None) -> byt
 
 
 def write_catalog(path: Path, catalog: Catalog) -> None:
-    """Replaces the catalog at `path` in one step, so that a killed server leaves the old or the new."""
+    """Replaces the catalog in one step: a killed server leaves the old one or the new one."""
     part = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     part.write_bytes(format_catalog(catalog))
     os.replace(part, path)

@@ -115,7 +115,8 @@ class Items:
             *kinds,
         ) or self.store.row(
             "SELECT item.* FROM share JOIN item ON item.pk = share.item"
-            " WHERE share.project = ? AND (share.label = ? OR (share.label = '' AND item.label = ?))"
+            " WHERE share.project = ?"
+            " AND (share.label = ? OR (share.label = '' AND item.label = ?))"
             f" AND kind IN ({marks})",
             project,
             label,

@@ -40,7 +40,7 @@ class Store:
         self._connection.execute("PRAGMA cache_size=-16000")
 
     def declare(self, script: str) -> None:
-        """Creates tables (`CREATE TABLE IF NOT EXISTS ...`); each part of the state brings its own."""
+        """Creates tables (`CREATE TABLE IF NOT EXISTS`); each part of the state has its own."""
         with self._lock:
             self._connection.executescript(script)
 

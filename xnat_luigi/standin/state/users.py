@@ -76,7 +76,8 @@ class Users:
         """Creates an account or gives an existing one a new password and role."""
         salt = os.urandom(8).hex()
         self.store.insert(
-            "INSERT INTO account(login, number, salt, password, admin, email, first_name, last_name)"
+            "INSERT INTO account"
+            "(login, number, salt, password, admin, email, first_name, last_name)"
             " VALUES(?, (SELECT COALESCE(MAX(number), 0) + 1 FROM account), ?,?,?,?,?,?)"
             " ON CONFLICT(login) DO UPDATE SET salt=excluded.salt, password=excluded.password,"
             " admin=excluded.admin",
