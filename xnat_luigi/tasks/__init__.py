@@ -10,11 +10,12 @@ apply_defaults()
 
 from .archive import ArchiveSession  # noqa: E402
 from .base import XnatTask  # noqa: E402
-from .derived import DerivedTask, ResourceReady, Step  # noqa: E402
+from .derived import DerivedTask, EveryScan, EverySession, ResourceReady  # noqa: E402
 from .download import DownloadResource  # noqa: E402
 from .importing import ImportSession  # noqa: E402
 from .qc import QCSession, SessionHeldError  # noqa: E402
 from .refresh import ExperimentReady, RefreshCatalog, RefreshSession  # noqa: E402
+from .step import Step  # noqa: E402
 from .sync import SyncExperiment, SyncFailedError, SyncProject  # noqa: E402
 from .upload import UploadResource  # noqa: E402
 
@@ -22,6 +23,8 @@ __all__ = [
     "ArchiveSession",
     "DerivedTask",
     "DownloadResource",
+    "EveryScan",
+    "EverySession",
     "ExperimentReady",
     "ImportSession",
     "QCSession",
