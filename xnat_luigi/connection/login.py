@@ -7,107 +7,37 @@ when their answer is lost. Nothing is ever «absent» here: that is `rest.absenc
 from __future__ import annotations
 
 import contextlib
-import enum
-import json
 import logging
-import re
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO, Any, cast
+from typing import Any
 
 from .. import uris
 from ..config import Policy
 from ..exceptions import (
-    XNATConflictError,
     XNATConnectionError,
-    XNATExpiredCredentialsError,
-    XNATForbiddenError,
     XNATLoginFailedError,
     XNATNotConnectedError,
-    XNATNotFoundError,
-    XNATPageError,
     XNATResponseError,
-    XNATUnavailableError,
-    XNATUnclearError,
 )
+from . import entrance
+from .answer import Answer, Stream, Wait, is_login_page, is_page, shows_nothing
+from .asking import Sending, Timeout, page_error, refusal, unclear
 from .credentials import Credentials
 from .retry import RETRIED, RetryPolicy, read_retry_after
-from .transport import CHUNK, Body, NotSentError, Query, Reply, Transport
+from .transport import Body, Interface, NotSentError, Query, Reply, Transport
 
 __all__ = ["Answer", "Connection", "Stream", "Wait"]
 
 logger = logging.getLogger(__name__)
 
-LOGIN_PAGE = "xnat-templates/screens/Login.vm"
-_LOGGED_IN = re.compile(r"User '([^']*)' is logged in")
-_HEADING = re.compile(r"<h3>(.*?)</h3>", re.DOTALL)
-_SESSION = re.compile(r"[0-9A-Za-z.-]{8,128}")
-_LOCKS = {404: XNATNotFoundError, 403: XNATForbiddenError, 409: XNATConflictError}
-
-
-class Wait(enum.Enum):
-    """How long the first byte of an answer may take; the numbers are the policy's."""
-
-    LISTING = "listing"
-    TRANSFER = "transfer"
-    ARCHIVE = "archive"
-
-    def seconds(self, policy: Policy) -> float:
-        return cast(float, getattr(policy, self.value))
-
-
-class Answer:
-    """A whole answer."""
-
-    def __init__(
-        self, method: str, path: str, status: int, headers: Mapping[str, str], content: bytes
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.status = status
-        self.headers = headers
-        self.content = content
-
-    @property
-    def text(self) -> str:
-        """The body as text: UTF-8, else Latin-1 (the server names the latter and sends either)."""
-        try:
-            return self.content.decode("utf-8")
-        except UnicodeDecodeError:
-            return self.content.decode("latin-1")
-
-    def json(self) -> Any:
-        """The body as JSON; XNATResponseError when it is none."""
-        try:
-            return json.loads(self.text)
-        except ValueError:
-            raise XNATResponseError(
-                f"{self.method} {self.path}: the answer is no JSON",
-                status=self.status,
-                method=self.method,
-                path=self.path,
-                detail=self.text[:200],
-            ) from None
-
-
-class Stream:
-    """An answer whose body is read piece by piece."""
-
-    def __init__(self, reply: Reply, first: bytes, rest: Iterator[bytes]) -> None:
-        self._reply = reply
-        self._first = first
-        self._rest = rest
-        self.status = reply.status
-        self.headers = reply.headers
-        self.length = reply.length
-
-    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
-        """The body as it comes; pieces are at most `size` bytes."""
-        if self._first:
-            yield self._first
-            self._first = b""
-        yield from self._rest
+FRESH = 20.0
+"""seconds for which a login that was just confirmed is not doubted because of an empty listing"""
+_HEAD = 8192
+_all: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
 class Connection:
@@ -119,8 +49,12 @@ class Connection:
         One server.
     credentials : Credentials or None
         None asks as a guest.
-    clock, sleep, today : callable
-        Monotonic seconds, sleeping, and the time of day; injected by tests.
+    provider : str, optional
+        The server's authentication provider (S-010).
+    session : str, optional
+        A session that exists already, in place of a login (S-048). It is never renewed.
+    sleep, clock, today : callable
+        Sleeping, monotonic seconds, and seconds since the epoch; injected by tests.
     """
 
     def __init__(
@@ -128,22 +62,33 @@ class Connection:
         transport: Transport,
         credentials: Credentials | None = None,
         *,
+        provider: str | None = None,
+        session: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
         today: Callable[[], float] = time.time,
     ) -> None:
         self._transport = transport
-        self._credentials = credentials
+        self._credentials = None if session else credentials
+        self._provider = provider
+        self._borrowed = session
         self._sleep = sleep
+        self._clock = clock
         self._today = today
-        self._lock = threading.Lock()
-        self._cookie: str | None = None
-        self._generation = 0
-        self._refused = False
+        self._lock = threading.RLock()
+        self._here = threading.local()
+        self._cookie: str | None = session
+        self._generation = 1 if session else 0
+        self._confirmed = float("-inf")
+        self._refused: str | None = None
         self._closed = False
-        self.user = credentials.user if credentials else "guest"
+        self._expiration: tuple[float, float] | None = None
+        self._user = credentials.user if credentials and not session else entrance.GUEST
+        self._identified = session is None
+        _all.add(self)
 
     def __repr__(self) -> str:
-        return f"Connection({self.server!r}, user={self.user!r})"
+        return f"Connection({self.server!r}, user={self._user!r})"
 
     @property
     def server(self) -> str:
@@ -154,6 +99,30 @@ class Connection:
     def policy(self) -> Policy:
         """The numbers of waiting and retrying."""
         return self._transport.policy
+
+    @property
+    def user(self) -> str:
+        """The name the server knows us by; before the login the name it is asked with."""
+        return self._user
+
+    @property
+    def session_id(self) -> str:
+        """The id of our session on the server; logs in when there is none yet (S-047)."""
+        return self._ensure()[0]
+
+    @property
+    def expiration(self) -> tuple[float, float] | None:
+        """When the server last saw us and how long it waits, in its own seconds; None if unknown.
+
+        Source: the cookie SESSION_EXPIRATION_TIME (A 1.2).
+        """
+        return self._expiration
+
+    @property
+    def interface(self) -> Interface:
+        """The HTTP library itself, logged in; its answers are not checked (S-075)."""
+        self._ensure()
+        return self._transport.interface(lambda: self._cookie)
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -167,39 +136,59 @@ class Connection:
         body: Body | None = None,
         form: Query | None = None,
         accepted: Sequence[int] = (200,),
-        wait: Wait = Wait.LISTING,
+        wait: Timeout = Wait.LISTING,
         repeatable: bool | None = None,
         html: bool = False,
     ) -> Answer:
-        """Send a request and return its whole answer; see `docs/architecture.md`.
+        """Send a request and return its whole answer.
+
+        Parameters
+        ----------
+        method, path : str
+            `path` begins with a slash and is encoded (see `uris`).
+        query : mapping or sequence of pairs
+            Names may repeat in the latter.
+        body : bytes, binary file or iterable of bytes
+            With a Content-Length wherever one is known.
+        form : like `query`
+            A form, in place of a body.
+        accepted : sequence of int
+            The statuses that are returned; all others raise.
+        wait : Wait, float or (float, float)
+            A row of the policy, or seconds of silence, or seconds to connect and of silence.
+        repeatable : bool, optional
+            Whether it may be sent again; by default GET and HEAD may.
+        html : bool
+            Whether a web page is what is wanted.
 
         Raises
         ------
         XNATResponseError
-            A status that is not accepted, as the class that fits.
+            A status that is not accepted, as the class that fits (`asking.refusal`).
+        XNATPageError
+            A web page where data was due.
         XNATUnclearError
             A request that must not be repeated may have worked.
         XNATLoginFailedError
             The login is refused, or lost again after a new one.
         """
-        sending = _Sending(method, path, query, headers, body, form, wait)
-        again = method in ("GET", "HEAD") if repeatable is None else repeatable
+        sending = Sending(
+            method,
+            path,
+            query=query,
+            headers=headers,
+            body=body,
+            form=form,
+            wait=wait,
+            again=repeatable,
+        )
 
         def take(reply: Reply) -> Answer:
-            content = b"" if method == "HEAD" else reply.read()
-            return Answer(method, path, reply.status, reply.headers, content)
+            return Answer(method, path, reply, reply.read())
 
-        answer: Answer = self._ask(sending, take, accepted, again=again)
-        # XNAT's own refusals (404, 409...) are pages too (A 1.6): only a success must not be one.
-        due = answer.status in accepted and answer.status < 400 and not html
-        if due and _is_page(answer.content[:512]):
-            raise XNATPageError(
-                f"{method} {self.server}{path}: a web page where data was due",
-                status=answer.status,
-                method=method,
-                path=path,
-                detail=_detail(answer.content),
-            )
+        answer: Answer = self._ask(sending, take, accepted)
+        if not html and answer.status < 300 and is_page(answer.content[:512]):
+            raise page_error(self._where(sending), answer)
         return answer
 
     @contextlib.contextmanager
@@ -210,185 +199,264 @@ class Connection:
         query: Query | None = None,
         headers: Mapping[str, str] | None = None,
         accepted: Sequence[int] = (200,),
-        wait: Wait = Wait.TRANSFER,
+        wait: Timeout = Wait.TRANSFER,
     ) -> Iterator[Stream]:
-        """GET a file or zip piece by piece; a login page is never handed on as one.
+        """GET a file or zip piece by piece; what a lost login is answered is never handed on.
 
         The start of an answer is repeated within the policy; what breaks off later raises, and
         the caller begins anew.
         """
-        sending = _Sending("GET", path, query, headers, None, None, wait)
+        sending = Sending("GET", path, query=query, headers=headers, wait=wait)
         kept: list[Reply] = []
 
         def take(reply: Reply) -> Stream | Answer:
             if reply.status not in accepted:
-                return Answer("GET", path, reply.status, reply.headers, reply.read())
+                return Answer("GET", path, reply, reply.read())
             rest = reply.chunks()
             first = next(rest, b"")
-            if LOGIN_PAGE.encode() in first[:8192] and not self.logged_in():
-                return Answer("GET", path, 401, reply.headers, b"")
+            if is_page(first[:512]):
+                while len(first) < _HEAD and (more := next(rest, b"")):
+                    first += more
+                # A file may well be a web page; what somebody else is shown is none of ours.
+                if not self._still_us(self._cookie or "") or self._seen_twice(sending, first):
+                    return Answer("GET", path, reply, first)
             kept.append(reply)
             return Stream(reply, first, rest)
 
         try:
-            found = self._ask(sending, take, accepted, again=True)
-            assert isinstance(found, Stream)
+            found = self._ask(sending, take, accepted, doubt=False)
+            if isinstance(found, Answer):  # the login page, again and again
+                raise page_error(self._where(sending), found)
             yield found
         finally:
             for reply in kept:
                 reply.close()
 
+    @staticmethod
+    def _seen_twice(sending: Sending, start: bytes) -> bool:
+        """A login page although we are logged in: asked once more, then taken for what it is."""
+        if not is_login_page(start) or sending.pages:
+            return False
+        sending.pages += 1
+        return True
+
+    # --- the session --------------------------------------------------------------------------
+
     def logged_in(self) -> bool:
-        """Ask the server whether it still knows us; when not, the next request logs in anew."""
+        """Ask the server whether it still knows us; when not, the next request logs in anew.
+
+        A guest is always known; a connection that was closed never is.
+        """
         if self._closed:
             return False
-        if self._credentials is None:
+        if getattr(self._here, "sure", False):
+            return True  # asked after the last answer to this thread
+        cookie, generation = self._ensure()
+        if self._still_us(cookie):
             return True
-        if self._cookie is None:
-            self._log_in(self._generation)
-            return True
-        if self._who(self._cookie) == self.user:
-            return True
-        self._cookie = None
+        if generation == self._generation and not self._borrowed:
+            self._cookie = None
         return False
 
-    def close(self) -> None:
-        """End the server's session and close the sockets; asking afterwards raises."""
+    def keep_alive(self) -> bool:
+        """Tell the server that we are still here (F-02); False when it does not know us any more.
+
+        Asked once, without retries: it comes again at the next beat.
+        """
+        cookie, generation = self._ensure()
+        reply = self._send(Sending("GET", uris.JSESSION), cookie)
+        try:
+            answer = Answer("GET", uris.JSESSION, reply, reply.read())
+        finally:
+            reply.close()
+        if answer.status == 200 and answer.text.split(";")[0].strip() == cookie:
+            self._confirmed = self._clock()
+            return True
+        if answer.status in (200, 401, 403) and generation == self._generation:
+            self._cookie = self._borrowed
+            return False
+        raise refusal(f"GET {self.server}{uris.JSESSION}", answer)
+
+    def close(self, *, end_session: bool = True) -> None:
+        """End the server's session and close the sockets; asking afterwards raises.
+
+        Parameters
+        ----------
+        end_session : bool
+            False leaves the session alive on the server (S-052).
+        """
         with self._lock:
             cookie, self._cookie = self._cookie, None
-            if cookie and not self._closed:
+            if cookie and end_session and not self._closed:
                 with contextlib.suppress(XNATConnectionError):
-                    self._send_once(
-                        _Sending("DELETE", uris.JSESSION, wait=Wait.LISTING), cookie
-                    ).close()
+                    self._send(Sending("DELETE", uris.JSESSION, wait=30.0), cookie).close()
             self._closed = True
             self._transport.close()
 
     def drop(self) -> None:
         """Forget everything without a word to the server: what a forked child inherits."""
+        self._transport.forget()
         self._cookie = None
         self._closed = True
+
+    def _after_fork(self) -> None:
+        """In a child: own sockets and an own login; the parent's go on as if nothing had been."""
+        self._lock = threading.RLock()
+        self._here = threading.local()
+        self._transport.forget()
+        if not self._borrowed:
+            self._cookie = None
 
     # --- one request, its tries and its logins ------------------------------------------------
 
     def _ask(
         self,
-        sending: _Sending,
+        sending: Sending,
         take: Callable[[Reply], Any],
         accepted: Sequence[int],
         *,
-        again: bool,
+        doubt: bool = True,
     ) -> Any:
         """Send until there is an accepted answer or an error."""
         waits = RetryPolicy(self.policy)
         logins = 0
-        if not sending.replayable and self._credentials is not None:
-            self.logged_in()  # a consumed body could not be sent again after a refusal
+        if not sending.replayable and self._clock() - self._confirmed > FRESH:
+            self.logged_in()  # what cannot be sent again must not meet a lost login
         while True:
             cookie, generation = self._ensure()
             try:
-                reply = self._send_once(sending, cookie)
-                try:
-                    found = take(reply)
-                except BaseException:
-                    reply.close()
-                    raise
-                if isinstance(found, Answer):
-                    reply.close()
+                found = self._take(sending, cookie, take)
             except XNATConnectionError as error:
-                self._wait_or_raise(sending, waits, error, again)
+                self._wait_or_raise(sending, waits, error)
                 continue
             if not isinstance(found, Answer):
                 return found
-            if self._expired(found):
+            if entrance.is_lost(found) or (doubt and self._doubtful(found, cookie)):
                 logins += 1
-                if logins > 1 or not sending.rewind():
-                    raise XNATLoginFailedError(
-                        f"{sending.method} {self.server}{sending.path}: the server does not take "
-                        f"the login of {self.user!r} (asked twice)"
-                    )
-                self._log_in(generation)
+                self._renew(sending, generation, logins)
                 continue
+            entrance.check_not_sent_away(self.server, self._user, found)
             if found.status in accepted:
                 return found
-            self._later_or_raise(sending, waits, found, again)
+            self._later_or_raise(sending, waits, found)
 
-    def _wait_or_raise(
-        self, sending: _Sending, waits: RetryPolicy, error: XNATConnectionError, again: bool
-    ) -> None:
-        never_sent = isinstance(error, NotSentError)
-        if not again and not never_sent:
-            raise XNATUnclearError(
-                f"{error}. The server may have done it: look before ordering it again"
-            ) from None
-        pause = waits.next_wait()
-        if pause is None or not sending.rewind():
-            raise error
-        logger.info("%s; again in %.1f s", error, pause)
-        self._sleep(pause)
+    def _take(self, sending: Sending, cookie: str, take: Callable[[Reply], Any]) -> Any:
+        reply = self._send(sending, cookie)
+        try:
+            found = take(reply)
+        except BaseException:
+            reply.close()
+            raise
+        if isinstance(found, Answer):
+            reply.close()
+            self._here.new_session = reply.new_session
+        return found
 
-    def _later_or_raise(
-        self, sending: _Sending, waits: RetryPolicy, answer: Answer, again: bool
-    ) -> None:
-        """Wait for another try, or raise the error that the status means."""
-        status = answer.status
-        detail = _detail(answer.content)
-        where = f"{sending.method} {self.server}{sending.path}"
-        facts: dict[str, Any] = {
-            "status": status,
-            "method": sending.method,
-            "path": sending.path,
-            "detail": detail,
-        }
-        said = f": {detail}" if detail else ""
-        if status in RETRIED and not again and status in (502, 503, 504):
-            raise XNATUnclearError(
-                f"{where}: {status}{said}. The server may have done it: look before ordering it "
-                "again",
-                status=status,
-            )
-        if (status in RETRIED and again) or (status == 500 and sending.method == "GET"):
-            after = read_retry_after(answer.headers.get("Retry-After"), self._today())
-            pause = waits.next_wait(after, most=2 if status == 500 else None)
-            if pause is not None and sending.rewind():
-                logger.info("%s: %s; again in %.1f s", where, status, pause)
-                self._sleep(pause)
-                return
-            until = f"; the server asks to wait {after:.0f} s" if after else ""
-            if status in RETRIED:
-                raise XNATUnavailableError(
-                    f"{where}: {status} after all tries{until}{said}", **facts
-                )
-        if status in RETRIED:
-            raise XNATUnavailableError(f"{where}: {status}{said}", **facts)
-        if status in (301, 302, 303, 307, 308):
-            said = ": it sends us elsewhere, which is not followed; is the address right?"
-        raise _LOCKS.get(status, XNATResponseError)(f"{where}: {status}{said}", **facts)
-
-    def _send_once(self, sending: _Sending, cookie: str | None) -> Reply:
+    def _send(self, sending: Sending, cookie: str | None) -> Reply:
         headers = dict(sending.headers or {})
         if cookie:
             headers["Cookie"] = f"JSESSIONID={cookie}"
-        return self._transport.send(
+        self._here.sure = False
+        reply = self._transport.send(
             sending.method,
             sending.path,
             query=sending.query,
             headers=headers,
             body=sending.body,
             form=sending.form,
-            wait=sending.wait.seconds(self.policy),
+            **sending.timeouts(self.policy),  # type: ignore[arg-type]
         )
+        self._expiration = reply.expiration or self._expiration
+        return reply
+
+    def _doubtful(self, answer: Answer, cookie: str) -> bool:
+        """Whether the answer was given to somebody else: what a guest sees of an open site.
+
+        404 and 403 may mean just that, and so may an empty listing (fault row A1).
+        """
+        other = self._here.new_session not in (None, cookie)
+        empty = answer.status == 200 and shows_nothing(answer.content)
+        stale = self._clock() - self._confirmed > FRESH
+        if other or answer.status in (403, 404) or (empty and stale):
+            return not self._still_us(cookie)
+        return False
+
+    def _still_us(self, cookie: str) -> bool:
+        if self._credentials is None and not self._borrowed:
+            return True
+        name = self._name_of(cookie)
+        if not self._identified and name is not None:
+            self._user, self._identified = name, True
+        sure = name == self._user
+        if sure:
+            self._confirmed = self._clock()
+        self._here.sure = sure
+        return sure
+
+    def _name_of(self, cookie: str) -> str | None:
+        return entrance.who(lambda one: self._plain(one, cookie), self.server, self._user)
+
+    def _renew(self, sending: Sending, generation: int, logins: int) -> None:
+        """Log in anew, once for each request."""
+        if self._borrowed:
+            raise XNATLoginFailedError(
+                f"{self._where(sending)}: the login session that was given is no longer alive"
+            )
+        if self._credentials is None:
+            raise XNATLoginFailedError(
+                f"{self._where(sending)}: {self.server} wants a login and there is none: give user "
+                "and password, or put them into ~/.netrc"
+            )
+        if logins > 1 or not sending.rewind():
+            raise XNATLoginFailedError(
+                f"{self._where(sending)}: the server does not take the login of {self._user!r} "
+                "(asked twice)"
+            )
+        logger.info("%s does not know us any more; logging in again", self.server)
+        self._log_in(generation)
+
+    def _wait_or_raise(
+        self, sending: Sending, waits: RetryPolicy, error: XNATConnectionError
+    ) -> None:
+        if not sending.again and not isinstance(error, NotSentError):
+            raise unclear(str(error)) from None
+        pause = waits.next_wait()
+        if pause is None or not sending.rewind():
+            raise error
+        logger.info("%s; again in %.1f s", error, pause)
+        self._sleep(pause)
+
+    def _later_or_raise(self, sending: Sending, waits: RetryPolicy, answer: Answer) -> None:
+        """Wait for another try, or raise the error that the status means."""
+        status = answer.status
+        where = self._where(sending)
+        if status in (502, 503, 504) and not sending.again:
+            raise unclear(str(refusal(where, answer)), status)
+        if not (
+            (status in RETRIED and sending.again) or (status == 500 and sending.method == "GET")
+        ):
+            raise refusal(where, answer)
+        after = read_retry_after(answer.headers.get("Retry-After"), self._today())
+        pause = waits.next_wait(after, most=2 if status == 500 else None)
+        if pause is None or not sending.rewind():
+            raise refusal(where, answer, after)
+        logger.info("%s: %s; again in %.1f s", where, status, pause)
+        self._sleep(pause)
+
+    def _where(self, sending: Sending) -> str:
+        return f"{sending.method} {self.server}{sending.path}"
 
     # --- the login ----------------------------------------------------------------------------
 
-    def _ensure(self) -> tuple[str | None, int]:
-        if self._closed:
-            raise XNATNotConnectedError(f"the connection to {self.server} was closed")
-        if self._credentials is None:
-            return None, self._generation
-        if self._cookie is None:
-            self._log_in(self._generation)
-        return self._cookie, self._generation
+    def _ensure(self) -> tuple[str, int]:
+        """The session and its number; logs in when there is none."""
+        while True:
+            if self._closed:
+                raise XNATNotConnectedError(f"the connection to {self.server} was closed")
+            cookie, generation = self._cookie, self._generation
+            if cookie is not None:
+                return cookie, generation
+            self._log_in(generation)
 
     def _log_in(self, generation: int) -> None:
         """Log in, unless another thread has done so since `generation`."""
@@ -397,160 +465,60 @@ class Connection:
                 return
             if self._closed:
                 raise XNATNotConnectedError(f"the connection to {self.server} was closed")
-            if self._credentials is None or self._refused:
-                raise XNATLoginFailedError(
-                    f"{self.server} does not take the login of {self.user!r}"
-                )
+            if self._refused:  # a wrong password is never tried again: accounts get locked
+                raise XNATLoginFailedError(self._refused)
             self._cookie = None
-            cookie = self._fetch_cookie(self._credentials)
-            name = self._who(cookie)
-            if name != self.user and not (name and "/" in self.user):
-                raise XNATLoginFailedError(
-                    f"{self.server} logged us in as {name!r}, not as {self.user!r}"
-                )
-            self.user = name or self.user
-            self._cookie = cookie
+            if self._credentials is None:
+                cookie = entrance.open_guest(self._plain, self.server)
+            else:
+                cookie = self._open(self._credentials)
+            self._confirmed = self._clock()
             self._generation += 1
+            self._cookie = cookie
 
-    def _fetch_cookie(self, credentials: Credentials) -> str:
-        form = [("username", credentials.user), ("password", credentials.password)]
-        answer = self._plain(_Sending("PUT", uris.LOGIN, form=form, wait=Wait.LISTING))
-        if answer.status in (401, 403):
-            self._refused = True  # wrong passwords are never tried again: accounts get locked
+    def _open(self, credentials: Credentials) -> str:
+        try:
+            cookie = entrance.open_session(self._plain, self.server, credentials, self._provider)
+        except XNATLoginFailedError as error:
+            self._refused = str(error)
+            raise
+        name = self._name_of(cookie)
+        # The name may be another one: of a token, or of a provider's user (S-011, S-012).
+        if name is None or (name == entrance.GUEST and credentials.user != entrance.GUEST):
             raise XNATLoginFailedError(
-                f"{self.server} refuses user {credentials.user!r} (from {credentials.source}): "
-                "wrong password, or too many open sessions"
+                f"{self.server} took the login of {credentials.user!r} and does not know it: "
+                "cookies are lost on the way"
             )
-        if answer.status in (301, 302, 303) and "UpdateUser" in answer.headers.get("Location", ""):
-            raise XNATExpiredCredentialsError(
-                f"the password of {credentials.user!r} at {self.server} has expired: renew it there"
-            )
-        if answer.status != 200:
-            raise XNATResponseError(
-                f"PUT {self.server}{uris.LOGIN}: {answer.status}; is this an XNAT server?",
-                status=answer.status,
-                method="PUT",
-                path=uris.LOGIN,
-            )
-        cookie = answer.text.split(";")[0].strip()
-        if not _SESSION.fullmatch(cookie):
-            raise XNATLoginFailedError(
-                f"{self.server} answers the login with a page, not a session"
-            )
+        self._user = name
         return cookie
 
-    def _who(self, cookie: str) -> str | None:
-        """The name the server knows a session by; None for nobody."""
-        answer = self._plain(_Sending("GET", uris.AUTH, wait=Wait.LISTING), cookie)
-        if answer.status != 200:
-            if answer.status in (301, 302, 303) and "UpdateUser" in answer.headers.get(
-                "Location", ""
-            ):
-                raise XNATExpiredCredentialsError(
-                    f"the password of {self.user!r} at {self.server} has expired: renew it there"
-                )
-            return None
-        found = _LOGGED_IN.search(answer.text)
-        return found.group(1) if found else None
-
-    def _plain(self, sending: _Sending, cookie: str | None = None) -> Answer:
+    def _plain(self, sending: Sending, cookie: str | None = None) -> Answer:
         """A request of the login itself: repeated on outages, never on refusals."""
         waits = RetryPolicy(self.policy)
         while True:
+            after: float | None = None
             try:
-                reply = self._send_once(sending, cookie)
+                reply = self._send(sending, cookie)
                 try:
-                    content = reply.read()
+                    answer = Answer(sending.method, sending.path, reply, reply.read())
                 finally:
                     reply.close()
             except XNATConnectionError as error:
-                pause = waits.next_wait()
-                if pause is None:
-                    raise error
-                self._sleep(pause)
-                continue
-            answer = Answer(sending.method, sending.path, reply.status, reply.headers, content)
-            if answer.status not in RETRIED:
-                return answer
-            pause = waits.next_wait(
-                read_retry_after(answer.headers.get("Retry-After"), self._today())
-            )
+                problem: XNATConnectionError | XNATResponseError = error
+            else:
+                if answer.status not in RETRIED:
+                    return answer
+                after = read_retry_after(answer.headers.get("Retry-After"), self._today())
+                problem = refusal(self._where(sending), answer, after)
+            pause = waits.next_wait(after)
             if pause is None:
-                raise XNATUnavailableError(
-                    f"{sending.method} {self.server}{sending.path}: {answer.status} after all "
-                    "tries",
-                    status=answer.status,
-                    method=sending.method,
-                    path=sending.path,
-                )
+                raise problem
             self._sleep(pause)
 
-    def _expired(self, answer: Answer) -> bool:
-        """Whether the answer says that our login is no more (wire contract A 1.3)."""
-        if answer.status in (301, 302, 303):
-            where = answer.headers.get("Location", "")
-            if "UpdateUser" in where:
-                raise XNATExpiredCredentialsError(
-                    f"the password of {self.user!r} at {self.server} has expired: renew it there"
-                )
-            return "Login.vm" in where
-        if answer.status == 401:
-            if self._credentials is None:
-                raise XNATLoginFailedError(
-                    f"{self.server} wants a login and we have none: put it into ~/.netrc"
-                )
-            return True
-        return answer.status == 200 and LOGIN_PAGE.encode() in answer.content[:8192]
+
+def _renew_after_fork() -> None:
+    for connection in list(_all):
+        connection._after_fork()
 
 
-class _Sending:
-    """One request as it can be sent again."""
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        query: Query | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
-        form: Query | None = None,
-        wait: Wait = Wait.LISTING,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.form = form
-        self.wait = wait
-        self.body = body
-        self._start = 0
-        if hasattr(body, "seek") and hasattr(body, "tell"):
-            self._start = cast(IO[bytes], body).tell()
-
-    @property
-    def replayable(self) -> bool:
-        """Whether the body can be sent a second time."""
-        return self.body is None or isinstance(self.body, bytes) or hasattr(self.body, "seek")
-
-    def rewind(self) -> bool:
-        """Make the body ready to be sent again; False when it cannot be."""
-        if not self.replayable:
-            return False
-        if hasattr(self.body, "seek"):
-            cast(IO[bytes], self.body).seek(self._start)
-        return True
-
-
-def _is_page(start: bytes) -> bool:
-    return start.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html"))
-
-
-def _detail(content: bytes) -> str:
-    """The server's own words: the heading of its page, or a short plain text."""
-    text = content[:4096].decode("utf-8", errors="replace")
-    heading = _HEADING.search(text)
-    if heading:
-        text = re.sub(r"<[^>]*>", " ", heading.group(1))
-    elif _is_page(content[:512]):
-        return ""
-    return " ".join(text.split())[:200]
+os.register_at_fork(after_in_child=_renew_after_fork)

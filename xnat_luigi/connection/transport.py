@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,19 +28,38 @@ from ..exceptions import (
     XNATConfigError,
     XNATConnectionError,
     XNATIntegrityError,
+    XNATIOError,
     XNATSSLError,
     XNATTimeoutError,
 )
 
-__all__ = ["Body", "Query", "Reply", "Transport", "check_server"]
+__all__ = [
+    "Body",
+    "Interface",
+    "NotSentError",
+    "Query",
+    "Reply",
+    "Transport",
+    "check_server",
+    "encode_multipart",
+    "origin_of",
+]
 
 logger = logging.getLogger(__name__)
 
 Body = bytes | IO[bytes] | Iterable[bytes]
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
-USER_AGENT = f"xnat-luigi/{__version__} python-requests/{requests.__version__}"
+USER_AGENT = (
+    f"xnat-luigi/{__version__} ({platform.system()} {platform.machine()}) "
+    f"{platform.python_implementation()}/{platform.python_version()} "
+    f"python-requests/{requests.__version__}"
+)
+"""names the client in detail (S-017); XNAT would treat what looks like a browser as one (A 1.3)"""
 CHUNK = 512 * 1024
+
+_EXPIRATION = re.compile(r'SESSION_EXPIRATION_TIME="?(\d+),(\d+)"?')
+_NEW_SESSION = re.compile(r"(?:^|[;, ])JSESSIONID=([0-9A-Za-z.-]+)")
 
 
 def check_server(server: str) -> str:
@@ -64,6 +85,13 @@ def check_server(server: str) -> str:
     return server.rstrip("/")
 
 
+def origin_of(address: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of an address: what a password or a cookie is meant for."""
+    parts = urlsplit(address)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname or "", port
+
+
 class NotSentError(XNATConnectionError):
     """The connection was never made, so the server has seen nothing."""
 
@@ -72,12 +100,18 @@ class Reply:
     """An answer whose body is still on the way."""
 
     def __init__(
-        self, response: requests.Response, where: str, policy: Policy, clock: Callable[[], float]
+        self,
+        response: requests.Response,
+        where: str,
+        policy: Policy,
+        clock: Callable[[], float],
+        gap: float,
     ) -> None:
         self._response = response
         self._where = where
         self._policy = policy
         self._clock = clock
+        self._gap = gap
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
@@ -85,7 +119,35 @@ class Reply:
     def length(self) -> int | None:
         """Bytes of the body as announced, None when unknown."""
         text = self.headers.get("Content-Length", "")
-        return int(text) if text.isdigit() and "Transfer-Encoding" not in self.headers else None
+        changed = "Transfer-Encoding" in self.headers or self._encoded
+        return int(text) if text.isdigit() and not changed else None
+
+    @property
+    def expiration(self) -> tuple[float, float] | None:
+        """Server's time and how long a session may idle, both in seconds (A 1.2); None without."""
+        found = _EXPIRATION.search(self._cookies)
+        return (int(found[1]) / 1000, int(found[2]) / 1000) if found else None
+
+    @property
+    def new_session(self) -> str | None:
+        """The session that the server opened for this request, None when it knew ours."""
+        found = _NEW_SESSION.search(self._cookies)
+        return found[1] if found else None
+
+    @property
+    def _cookies(self) -> str:
+        return self.headers.get("Set-Cookie", "")
+
+    @property
+    def _encoded(self) -> bool:
+        return self.headers.get("Content-Encoding", "identity").lower() not in ("", "identity")
+
+    def as_response(self, content: bytes) -> requests.Response:
+        """The answer of the HTTP library, with a body that was read already."""
+        response = self._response
+        response._content = content
+        response._content_consumed = True  # type: ignore[attr-defined]
+        return response
 
     def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
         """The body, as it comes.
@@ -93,22 +155,23 @@ class Reply:
         Raises
         ------
         XNATTimeoutError
-            Nothing came for `Policy.gap` seconds, or less than `Policy.rate` over such a time.
+            Nothing came for the gap in seconds, or less than `Policy.rate` over such a time.
         XNATConnectionError
             The body broke off.
         """
         raw = self._response.raw
-        _set_gap(raw, self._policy.gap)
+        _set_gap(raw, self._gap)
         begin, count = self._clock(), 0
         while True:
-            with _translated(self._where, self._policy):
-                data = raw.read1(size)
+            with _translated(self._where, self._policy.connect):
+                # We ask for no compression; a proxy that compresses all the same is understood.
+                data = raw.read1(size, decode_content=self._encoded)
             if not data:
                 return
             yield data
             count += len(data)
             now = self._clock()
-            if now - begin >= self._policy.gap:
+            if now - begin >= self._gap:
                 if count < self._policy.rate * (now - begin):
                     raise XNATTimeoutError(
                         f"{self._where}: the answer drips ({count} bytes in {now - begin:.0f} s)"
@@ -159,6 +222,7 @@ class Transport:
         self._clock = clock
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
+        self._pid = os.getpid()
         if verify is False and self.server.startswith("https:"):
             logger.warning("certificates of %s are not checked (verify is off)", self.server)
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -173,6 +237,8 @@ class Transport:
         body: Body | None = None,
         form: Query | None = None,
         wait: float,
+        connect: float | None = None,
+        gap: float | None = None,
     ) -> Reply:
         """Send one request and return the answer as soon as its head is there.
 
@@ -180,9 +246,14 @@ class Transport:
         ----------
         wait : float
             Seconds until the first byte of the answer.
+        connect, gap : float, optional
+            Seconds until a connection stands, and of silence inside the body; the policy's
+            otherwise.
 
         Raises
         ------
+        XNATIOError
+            The body could not be read on our side.
         NotSentError
             No connection could be made.
         XNATConnectionError
@@ -190,20 +261,34 @@ class Transport:
         """
         session = self._session()
         where = f"{method} {self.server}{path}"
-        data: Any = list(_pairs(form)) if form is not None else body
-        with _translated(where, self.policy):
-            response = session.request(
-                method,
-                self.server + path,
-                params=list(_pairs(query)) if query else None,
-                headers=dict(headers or {}),
-                data=data,
-                timeout=(self.policy.connect, wait),
-                allow_redirects=False,
-                stream=True,
-            )
+        policy = self.policy
+        sent_headers = dict(headers or {})
+        data = _framed(body, sent_headers) if form is None else list(_pairs(form))
+        try:
+            with _translated(where, connect or policy.connect):
+                response = session.request(
+                    method,
+                    self.server + path,
+                    params=list(_pairs(query)) if query else None,
+                    headers=sent_headers,
+                    data=data,
+                    timeout=(connect or policy.connect, wait),
+                    allow_redirects=False,
+                    stream=True,
+                )
+        except XNATConnectionError:
+            if isinstance(data, _Framed) and data.error is not None:
+                raise XNATIOError(f"{where}: what was to be sent: {data.error}") from None
+            raise
         session.cookies.clear()
-        return Reply(response, where, self.policy, self._clock)
+        return Reply(response, where, policy, self._clock, gap or policy.gap)
+
+    def interface(self, cookie: Callable[[], str | None]) -> Interface:
+        """A session of the HTTP library for scripts, with our settings and our login (S-075)."""
+        made = Interface(self.server, cookie)
+        self._set_up(made)
+        self._sessions.append(made)
+        return made
 
     def close(self) -> None:
         """Close all sockets of this process."""
@@ -212,16 +297,25 @@ class Transport:
         self._sessions.clear()
         self._local = threading.local()
 
+    def forget(self) -> None:
+        """Leave the sockets to the process that we were forked from, and open own ones."""
+        # Not closed: over TLS that would say goodbye in the parent's name.
+        self._sessions = []
+        self._local = threading.local()
+        self._pid = os.getpid()
+
     def _session(self) -> requests.Session:
+        if self._pid != os.getpid():
+            self.forget()
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._make_session()
+            session = requests.Session()
+            self._set_up(session)
             self._local.session = session
             self._sessions.append(session)
         return session
 
-    def _make_session(self) -> requests.Session:
-        session = requests.Session()
+    def _set_up(self, session: requests.Session) -> None:
         session.trust_env = False  # no netrc, no cookies or credentials of anybody else
         session.headers.clear()
         session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
@@ -231,7 +325,90 @@ class Transport:
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=2, max_retries=0)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
-        return session
+
+
+class Interface(requests.Session):
+    """The session of the HTTP library as `session.interface`: logged in, nothing is checked.
+
+    The cookie goes to the server's own origin and to nobody else, redirects included.
+    """
+
+    def __init__(self, server: str, cookie: Callable[[], str | None]) -> None:
+        super().__init__()
+        self._origin = origin_of(server)
+        self._cookie = cookie
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a prepared request with the login's cookie, if it goes to our server."""
+        request.headers.pop("Cookie", None)
+        cookie = self._cookie()
+        if cookie and origin_of(request.url or "") == self._origin:
+            request.headers["Cookie"] = f"JSESSIONID={cookie}"
+        response = super().send(request, **kwargs)
+        self.cookies.clear()
+        return response
+
+
+def encode_multipart(files: Any, data: Any = None) -> tuple[bytes, str]:
+    """Body and Content-Type of a multipart upload; `files` as the HTTP library takes them."""
+    made = requests.Request("PUT", "http://localhost", files=files, data=data or {}).prepare()
+    body = made.body if isinstance(made.body, bytes) else b""
+    return body, made.headers["Content-Type"]
+
+
+class _Framed:
+    """A body of known length that is read piece by piece; remembers why it could not be read."""
+
+    def __init__(self, pieces: Iterable[bytes], length: int) -> None:
+        self._pieces = pieces
+        self._length = length
+        self.error: OSError | None = None
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._length
+        try:
+            for piece in self._pieces:
+                if len(piece) > left:
+                    raise OSError(f"it has more than the {self._length} bytes announced")
+                left -= len(piece)
+                yield piece
+            if left:
+                raise OSError(f"it has {left} bytes less than the {self._length} announced")
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def _framed(body: Body | None, headers: dict[str, str]) -> Any:
+    """The body as it can be sent with a Content-Length, which XNAT needs (A 6.4)."""
+    if body is None or isinstance(body, bytes):
+        return body
+    named = headers.pop("Content-Length", None)
+    if hasattr(body, "read"):
+        file: IO[bytes] = body  # type: ignore[assignment]
+        length = int(named) if named else _rest_of(file)
+        pieces: Iterable[bytes] = iter(lambda: file.read(CHUNK), b"")
+    else:
+        length = int(named) if named else None
+        pieces = body
+    if length == 0:
+        return b""
+    # Without a length the HTTP library sends chunks.
+    return pieces if length is None else _Framed(pieces, length)
+
+
+def _rest_of(file: IO[bytes]) -> int | None:
+    """Bytes from here to the end, None when the file cannot tell."""
+    try:
+        here = file.tell()
+        end = file.seek(0, os.SEEK_END)
+        file.seek(here)
+    except (OSError, AttributeError, ValueError):
+        return None
+    return end - here
 
 
 def _pairs(query: Query) -> Iterator[tuple[str, str]]:
@@ -250,7 +427,7 @@ def _set_gap(raw: Any, gap: float) -> None:
 
 
 @contextlib.contextmanager
-def _translated(where: str, policy: Policy) -> Iterator[None]:
+def _translated(where: str, connect: float) -> Iterator[None]:
     """Errors of requests and urllib3 as ours, without addresses' queries and without secrets."""
     try:
         yield
@@ -260,7 +437,7 @@ def _translated(where: str, policy: Policy) -> Iterator[None]:
             "own, name its file in XNAT_LUIGI_VERIFY"
         ) from None
     except requests.exceptions.ConnectTimeout:
-        raise NotSentError(f"{where}: no connection within {policy.connect:g} s") from None
+        raise NotSentError(f"{where}: no connection within {connect:g} s") from None
     except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
         raise XNATTimeoutError(f"{where}: no answer in time, or it stood still") from None
     except requests.exceptions.InvalidURL as error:
