@@ -15,7 +15,7 @@ MODULE_OWNERS = {
     "lxml": {"xnat_luigi/safexml.py"},
     "filelock": {"xnat_luigi/staging/lock.py"},
     "fcntl": {"xnat_luigi/staging/lock.py"},
-    "stream_unzip": {"xnat_luigi/staging/unpack.py"},
+    "stream_unzip": set(),
     "zipfile": {"xnat_luigi/staging/unpack.py", "xnat_luigi/staging/pack.py"},
     "tarfile": {"xnat_luigi/staging/pack.py"},
 }

@@ -18,9 +18,9 @@ def test_a_lock_is_held_by_one_and_names_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "a.lock"
     with staged_lock(path, owner="sync of S1"):
         assert "sync of S1" in read_owner(path)
-        with pytest.raises(XNATLockError, match=r"process \d+ on .* \(sync of S1\).*run again"):
-            with staged_lock(path, timeout=0):
-                pytest.fail("held twice")
+        said = r"process \d+ on .* \(sync of S1\).*run again"
+        with pytest.raises(XNATLockError, match=said), staged_lock(path, timeout=0):
+            pytest.fail("held twice")
     assert read_owner(path) == "an unknown process"
     with staged_lock(path, timeout=0):
         pass
@@ -64,10 +64,12 @@ def test_L2_the_time_out_follows_the_given_clock(tmp_path: Path) -> None:
     clock = hours()
     slept: list[float] = []
     path = tmp_path / "a.lock"
-    with staged_lock(path, owner="long work"):
-        with pytest.raises(XNATLockError, match="waited 7200 s"):
-            with staged_lock(path, timeout=7200, clock=lambda: next(clock), sleep=slept.append):
-                pytest.fail("held twice")
+    with (
+        staged_lock(path, owner="long work"),
+        pytest.raises(XNATLockError, match="waited 7200 s"),
+        staged_lock(path, timeout=7200, clock=lambda: next(clock), sleep=slept.append),
+    ):
+        pytest.fail("held twice")
     assert slept == [POLL]
 
 

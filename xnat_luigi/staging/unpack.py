@@ -3,7 +3,7 @@
 The stream is believed in nothing: names are checked, lengths bounded, each member's CRC and
 lengths compared with what came, and at the end the directory of the zip with the members seen
 (fault rows Z1 to Z3). No file has a final name before all of that has held. Why this is our own
-reader and not a library: docs/decisions/, «Zip streams».
+reader and not a library: docs/decisions/0003.
 """
 
 from __future__ import annotations
@@ -224,14 +224,18 @@ class _Unpacking:
     def _write(self, member: _Member, want: Want) -> None:
         part = Part(Want(want.path), root=self.root)
         self.done.append(Unpacked(member.name, part))
+        size = 0
         for piece in self._content(member):
-            part.write(piece)
-        saved = part.finish()
+            size += len(piece)
+            if want.size is None or size <= want.size:
+                part.write(piece)  # what is longer than due is read to its end but not kept
         fault = ""
-        if want.size is not None and saved.size != want.size:
-            fault = f"{saved.size} bytes instead of {want.size}"
-        elif want.md5 and saved.md5 != want.md5.lower():
-            fault = f"MD5 {saved.md5} instead of {want.md5}"
+        if want.size is not None and size != want.size:
+            fault = f"{size} bytes instead of {want.size}"
+        else:
+            saved = part.finish()
+            if want.md5 and saved.md5 != want.md5.lower():
+                fault = f"MD5 {saved.md5} instead of {want.md5}"
         if fault:
             part.discard()
             self.done[-1] = Unpacked(member.name, None, fault)
@@ -271,7 +275,9 @@ class _Unpacking:
         crc = size = 0
         pieces = self._stored(member) if member.method == 0 else self._inflated(member)
         described = bool(member.flags & _DESCRIPTOR) and member.method == 8
-        most = self.limits.member_bytes if described else member.size
+        most = self.limits.member_bytes
+        if not described:
+            most = min(most, member.size)
         for piece in pieces:
             size += len(piece)
             self.total += len(piece)
