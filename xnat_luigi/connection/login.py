@@ -249,8 +249,10 @@ class Connection:
         """
         if self._closed:
             return False
-        if getattr(self._here, "sure", False):
-            return True  # asked after the last answer to this thread
+        confirmed = getattr(self._here, "confirmed", None)
+        self._here.confirmed = None
+        if confirmed is not None and self._clock() - confirmed < 1.0:
+            return True  # asked a moment ago, because this thread was answered 404
         cookie, generation = self._ensure()
         if self._still_us(cookie):
             return True
@@ -356,7 +358,7 @@ class Connection:
         headers = dict(sending.headers or {})
         if cookie:
             headers["Cookie"] = f"JSESSIONID={cookie}"
-        self._here.sure = False
+        self._here.confirmed = None
         reply = self._transport.send(
             sending.method,
             sending.path,
@@ -378,7 +380,9 @@ class Connection:
         empty = answer.status == 200 and shows_nothing(answer.content)
         stale = self._clock() - self._confirmed > FRESH
         if other or answer.status in (403, 404) or (empty and stale):
-            return not self._still_us(cookie)
+            if not self._still_us(cookie):
+                return True
+            self._here.confirmed = self._confirmed
         return False
 
     def _still_us(self, cookie: str) -> bool:
@@ -390,7 +394,6 @@ class Connection:
         sure = name == self._user
         if sure:
             self._confirmed = self._clock()
-        self._here.sure = sure
         return sure
 
     def _name_of(self, cookie: str) -> str | None:

@@ -9,6 +9,9 @@ from . import Route
 
 __all__ = ["ROUTES"]
 
+PROVIDERS = ("localdb",)
+"""XNAT's own accounts are behind this one; the stand-in has no other"""
+
 
 def get_session(request: Request, state: State) -> Answer:
     """`/data/JSESSION`: the session's id; guests get one too."""
@@ -40,6 +43,9 @@ def login(request: Request, state: State) -> Answer:
     password = form.raw("password") or form.raw("j_password")
     if not name or password is None:
         raise Refusal(404)
+    provider = form.raw("provider") or form.raw("login_method") or form.raw("authenticatorId")
+    if provider and provider not in PROVIDERS:
+        raise Refusal(400, "Unknown authentication provider.")
     user = Access(state).authenticate(name, password)
     if user is None:
         raise Refusal(401, "Authentication failed.")

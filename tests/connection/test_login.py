@@ -1,0 +1,212 @@
+"""The login: once, by cookie afterwards, anew when it is lost (wire contract A 1)."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from xnat_luigi.exceptions import (
+    XNATExpiredCredentialsError,
+    XNATForbiddenError,
+    XNATLoginFailedError,
+    XNATNotConnectedError,
+    XNATNotFoundError,
+    XNATPageError,
+    XNATResponseError,
+)
+from xnat_luigi.standin import StandIn
+from xnat_luigi.standin.faults import Fault
+
+from .conftest import Connect
+
+LOGIN = "/data/services/auth"
+
+
+def paths(standin: StandIn) -> list[str]:
+    return [f"{one.method} {one.path}" for one in standin.requests]
+
+
+def test_S015_login_once_and_cookie_afterwards(standin: StandIn, tried: Connect) -> None:
+    conn = tried().connection
+    for _ in range(3):
+        conn.request("GET", "/data/projects", query={"format": "json"})
+    assert paths(standin).count(f"PUT {LOGIN}") == 1
+    assert {one.user for one in standin.requests} == {"admin"}
+    assert conn.user == "admin"
+    assert len(conn.session_id) == 32
+
+
+def test_nothing_is_sent_before_the_first_request(standin: StandIn, tried: Connect) -> None:
+    tried()
+    assert standin.requests == []
+
+
+def test_S012_A1_1_the_name_may_differ_from_the_one_asked_with(
+    standin: StandIn, tried: Connect
+) -> None:
+    conn = tried("localdb/admin", "admin").connection
+    conn.request("GET", "/data/projects", query={"format": "json"})
+    assert conn.user == "admin"
+    assert conn.logged_in()
+
+
+def test_S010_the_provider_is_sent_with_the_login(standin: StandIn, tried: Connect) -> None:
+    conn = tried(provider="nonesuch").connection
+    with pytest.raises(XNATLoginFailedError, match="nonesuch"):
+        conn.logged_in()
+    assert tried(provider="localdb").connection.logged_in()
+
+
+def test_S002_A1_2_a_guest_keeps_one_session(standin: StandIn, tried: Connect) -> None:
+    standin.preferences["requireLogin"] = False
+    conn = tried(None).connection
+    conn.request("GET", "/data/projects", query={"format": "json"})
+    conn.request("GET", "/data/projects", query={"format": "json"})
+    assert conn.user == "guest"
+    assert conn.logged_in()
+    assert paths(standin).count("GET /data/JSESSION") == 1
+
+
+def test_A1_3_a_guest_where_a_login_is_needed_is_told_so(standin: StandIn, tried: Connect) -> None:
+    conn = tried(None).connection
+    with pytest.raises(XNATLoginFailedError, match="netrc"):
+        conn.request("GET", "/data/projects", query={"format": "json"})
+
+
+def test_S014_an_expired_password_has_an_error_of_its_own(
+    standin: StandIn, tried: Connect
+) -> None:
+    standin.state.users.set("reader", expired=True)
+    with pytest.raises(XNATExpiredCredentialsError, match="renew"):
+        tried("reader").connection.logged_in()
+
+
+def test_a_disabled_account_is_named(standin: StandIn, tried: Connect) -> None:
+    conn = tried("reader").connection
+    assert conn.logged_in()
+    standin.state.users.set("reader", enabled=False)
+    with pytest.raises(XNATLoginFailedError, match=r"reader.*disabled"):
+        conn.request("GET", "/data/projects", query={"format": "json"})
+
+
+def test_close_ends_the_session_on_the_server(standin: StandIn, tried: Connect) -> None:
+    conn = tried().connection
+    session = conn.session_id
+    conn.close()
+    conn.close()
+    assert paths(standin).count("DELETE /data/JSESSION") == 1
+    assert standin.state.users.use_session(session) is None
+    with pytest.raises(XNATNotConnectedError, match="closed"):
+        conn.request("GET", "/data/projects")
+
+
+def test_S052_close_may_leave_the_session_alive(standin: StandIn, tried: Connect) -> None:
+    conn = tried().connection
+    session = conn.session_id
+    conn.close(end_session=False)
+    assert standin.state.users.use_session(session) == "admin"
+
+
+def test_closing_what_was_never_used_sends_nothing(standin: StandIn, tried: Connect) -> None:
+    tried().connection.close()
+    assert standin.requests == []
+
+
+def test_S048_a_session_may_be_borrowed(standin: StandIn, tried: Connect) -> None:
+    owner = tried().connection
+    guest = tried(None, session=owner.session_id).connection
+    guest.request("GET", "/data/projects", query={"format": "json"})
+    assert paths(standin).count(f"PUT {LOGIN}") == 1
+    assert guest.logged_in()
+    assert guest.user == "admin"
+    assert guest.session_id == owner.session_id
+
+
+def test_S050_S055_a_borrowed_session_that_ended_is_an_error(
+    standin: StandIn, tried: Connect
+) -> None:
+    owner = tried().connection
+    other = tried(None, session=owner.session_id).connection
+    assert other.logged_in()
+    owner.close()
+    assert not other.logged_in()
+    with pytest.raises(XNATLoginFailedError, match="no longer alive"):
+        other.request("GET", "/data/projects", query={"format": "json"})
+
+
+def test_single_flight_many_threads_make_one_login(standin: StandIn, tried: Connect) -> None:
+    conn = tried().connection
+    problems: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            conn.request("GET", "/data/projects", query={"format": "json"})
+        except BaseException as error:
+            problems.append(error)
+
+    for _ in range(2):
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        standin.state.users.close_session(conn.session_id)
+    assert not problems
+    assert paths(standin).count(f"PUT {LOGIN}") == 2
+
+
+def test_keep_alive_says_whether_the_session_lives(standin: StandIn, tried: Connect) -> None:
+    conn = tried().connection
+    assert conn.keep_alive()
+    first = conn.session_id
+    standin.state.users.close_session(first)
+    assert not conn.keep_alive()
+    assert conn.session_id != first
+
+
+def test_S041_A1_2_the_expiration_cookie_is_read(standin: StandIn, tried: Connect) -> None:
+    conn = tried().connection
+    assert conn.expiration is None
+    conn.request("GET", "/data/projects", query={"format": "json"})
+    assert conn.expiration is not None
+    now, limit = conn.expiration
+    assert limit == 900.0
+    assert abs(now - standin.clock.time()) < 60
+
+
+def test_statuses_have_their_classes(standin: StandIn, tried: Connect) -> None:
+    conn = tried().connection
+    for status, kind in {
+        400: XNATResponseError,
+        403: XNATForbiddenError,
+        404: XNATNotFoundError,
+    }.items():
+        standin.faults.clear()
+        standin.faults.add(Fault(path="/data/projects", status=status, html=True))
+        with pytest.raises(kind) as caught:
+            conn.request("GET", "/data/projects", query={"format": "json", "note": "secret"})
+        assert caught.value.status == status
+        assert caught.value.path == "/data/projects"
+        assert "secret" not in str(caught.value)
+        assert len(caught.value.detail) <= 200
+
+
+def test_accepted_statuses_are_returned_pages_and_all(standin: StandIn, tried: Connect) -> None:
+    answer = tried().connection.request("GET", "/data/projects/NONE", accepted=(200, 404))
+    assert answer.status == 404
+
+
+def test_F06_a_page_where_data_was_due_is_an_error(standin: StandIn, tried: Connect) -> None:
+    conn = tried().connection
+    standin.faults.add(Fault(path="/data/projects", replace="<html><body><h3>Hm</h3></body>"))
+    with pytest.raises(XNATPageError, match="Hm"):
+        conn.request("GET", "/data/projects", query={"format": "json"})
+    assert conn.request("GET", "/data/projects", html=True).content.startswith(b"<html>")
+
+
+def test_the_repr_names_server_and_user_only(standin: StandIn, tried: Connect) -> None:
+    conn = tried("admin").connection
+    session = conn.session_id
+    assert repr(conn) == f"Connection('{standin.url}', user='admin')"
+    assert session not in repr(conn)
