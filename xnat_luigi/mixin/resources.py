@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from .. import uris
 from ..core import XNATBaseObject, XNATListing, caching, registry_of
+from ..core.reader import RemoteFile
 from ..exceptions import (
     XNATIntegrityError,
     XNATNotFoundError,
@@ -24,21 +25,9 @@ from ..staging.save import save_bytes
 from ..transfer import zipped
 from .folders import download_resource
 from .owners import file_listing
-from .reader import RemoteFile
 from .sending import send_folder
 
-if TYPE_CHECKING:
-    from pydicom import FileDataset
-
-__all__ = ["AbstractResource", "FileData", "read_header", "save_zip"]
-
-
-def read_header(file: Any, read_pixel_data: bool, force: bool) -> FileDataset:
-    """Read a remote file with pydicom, downloading only what is needed (S-199, S-206)."""
-    import pydicom
-
-    with file.open() as opened:
-        return pydicom.dcmread(opened, stop_before_pixels=not read_pixel_data, force=force)
+__all__ = ["AbstractResource", "FileData", "save_zip"]
 
 
 def save_zip(owner: Any, files_uri: str, path: str | Path, verbose: bool) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import uris
 from ..core import XNATBaseObject, XNATListing, caching
+from ..core.reader import read_header
 from ..exceptions import XNATNotFoundError
 from .folders import download_scan
 from .owners import archive_uri, file_listing, make_resource
-from .resources import read_header, save_zip
+from .resources import save_zip
 
 if TYPE_CHECKING:
     from pydicom import FileDataset

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterable, Mapping, Sequence
+from html import unescape
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -43,6 +45,8 @@ __all__ = [
     "validate_archive",
 ]
 
+_DUMPING = threading.Lock()
+
 REFRESH_OPTIONS = ("append", "checksum", "delete", "populateStats")
 """what `refresh_catalog` can do, spelled as the server wants it (B 5.1)"""
 
@@ -76,7 +80,7 @@ def import_archive(
     conn: Connection,
     body: Body,
     *,
-    project: str,
+    project: str | None,
     subject: str | None = None,
     session: str | None = None,
     handler: str = "DICOM-zip",
@@ -92,8 +96,9 @@ def import_archive(
     ----------
     body : bytes, binary file or iterable of bytes
         A zip may be streamed without a known length; other kinds need one (B 1.1).
-    project, subject, session : str
-        Sent as given; use clean labels, since others are changed at archive (B 1.3).
+    project, subject, session : str, optional
+        Sent as given; use clean labels, since others are changed at archive (B 1.3). Without a
+        project the server goes by the DICOM headers (B 1.6).
     handler : str
         `DICOM-zip`, `SI` or `gradual-DICOM`; always sent, as the default differs between sites.
     parameters : mapping, optional
@@ -108,7 +113,9 @@ def import_archive(
         asked for: the server routes to `Unassigned` or elsewhere without an error (B 1.3); the
         data are there now and must be moved or deleted.
     """
-    query: dict[str, str] = {"import-handler": handler, "inbody": "true", "project": project}
+    query: dict[str, str] = {"import-handler": handler, "inbody": "true"}
+    if project is not None:
+        query["project"] = project
     if subject is not None:
         query["subject"] = subject
     if session is not None:
@@ -126,7 +133,7 @@ def import_archive(
     )
     addresses = read_uri_list(answer)
     astray = [uri for uri in addresses if read_import_address(uri).project not in ("", project)]
-    if astray:
+    if astray and project is not None:
         raise XNATResponseError(
             f"import into {project}: the server stored it elsewhere ({', '.join(astray)}); "
             "check the project's ID and our user's rights, then move or delete what is there",
@@ -327,7 +334,8 @@ def dicom_dump(
     """Return headers of the first DICOM file of a session, scan or file (B 6).
 
     Values are cut to 255 characters. An empty list means that the server took `source` for
-    nothing it knows, or found no file. Calls must not run in parallel: the server mixes results.
+    nothing it knows, or found no file. Calls of this process follow each other: the server mixes
+    the results of parallel ones.
 
     Parameters
     ----------
@@ -345,13 +353,14 @@ def dicom_dump(
     query = [("src", bare), ("format", "json"), *(("field", name) for name in fields)]
     if summary:
         query.append(("summary", "true"))
-    rows = read_table(conn.request("GET", uris.DICOM_DUMP, query=query))
+    with _DUMPING:
+        rows = read_table(conn.request("GET", uris.DICOM_DUMP, query=query))
     return [
         Tag(
             tag1=cell(r, "tag1"),
             tag2=cell(r, "tag2"),
             vr=cell(r, "vr"),
-            value=cell(r, "value"),
+            value=unescape(cell(r, "value")),
             desc=cell(r, "desc"),
         )
         for r in rows

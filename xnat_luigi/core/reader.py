@@ -6,15 +6,17 @@ import io
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..exceptions import XNATIntegrityError
 from ..rest.files.download import open_file
 
 if TYPE_CHECKING:
+    from pydicom import FileDataset
+
     from ..connection.login import Connection
 
-__all__ = ["RemoteFile"]
+__all__ = ["RemoteFile", "read_header"]
 
 CHUNK = 64 * 1024
 IN_MEMORY = 8 * 1024 * 1024
@@ -132,3 +134,14 @@ class RemoteFile(io.RawIOBase):
         if not self.closed:
             self._stack.close()
         super().close()
+
+
+def read_header(file: Any, read_pixel_data: bool, force: bool) -> FileDataset:
+    """Read a remote file with pydicom, downloading only what is needed (S-199, S-206).
+
+    `file` has `open()`; `force` reads files without a proper header too.
+    """
+    import pydicom
+
+    with file.open() as opened:
+        return pydicom.dcmread(opened, stop_before_pixels=not read_pixel_data, force=force)
