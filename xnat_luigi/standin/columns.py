@@ -58,6 +58,7 @@ SHORTCUTS: dict[str, dict[str, str]] = {
     "scan": {**{n: n for n in _SCAN.split()}, "scanTime": "parameters/scanTime", **_META},
 }
 SHORTCUTS["assessor"] = SHORTCUTS["experiment"]
+SCAN_KEY = "xnat_imagescandata_id"
 _ABSTRACT = {"xnat:experimentdata", "xnat:subjectassessordata", "xnat:imagesessiondata"}
 
 
@@ -87,7 +88,7 @@ def read_column(kind: str, name: str) -> Column | None:
         if not known and field_type(typed, plain) is None:
             raise UnknownColumn(name)
         return Column(name.lower(), xsi_type.lower(), path.lower())
-    path = SHORTCUTS[kind].get(name, "")
+    path = name if name == SCAN_KEY else SHORTCUTS[kind].get(name, "")
     return Column(name, "", path.lower()) if path else None
 
 
@@ -131,6 +132,7 @@ def _simple(state: State, item: Item, column: Column, project: str) -> Any:
             return ""
         return label_in(state, session, project) if path == "session_label" else session.id
     direct = {
+        SCAN_KEY: item.pk,
         "id": item.id,
         "label": label_in(state, item, project),
         "project": (project or item.project) if item.kind != "subject" else item.project,

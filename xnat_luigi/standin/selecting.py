@@ -76,8 +76,7 @@ def _named(request: Request, state: State, scope: Scope, name: str) -> list[Chos
         if not state.rights.may_item(request.user, "read", item):
             raise Refusal(404)
         return [Chosen(_owner(item, resource, scope), resource)]
-    labels = (name, unquote(name))
-    return [c for c in _all_of(state, scope.owners) if c.resource.label in labels]
+    return [c for c in _all_of(state, scope.owners) if c.resource.label == name]
 
 
 def _owner(item: Item, resource: Resource, scope: Scope) -> Owner:

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..changes import LABEL, apply_fields, asked_fields, asked_type, move, rename
-from ..columns import label_in
 from ..render.items import answer_item
 from ..state import Item, State
 from ..types import is_a, knows
 from ..wire import Answer, Refusal, Request
 from . import Route
-from .finding import experiment_of, listing, need, project_of, subject_of, variable
+from .finding import listing, need, variable
+from .places import (
+    NO_EXPERIMENT,
+    assessor_of,
+    experiment_of,
+    maybe_assessor,
+    maybe_experiment,
+    maybe_subject,
+    project_of,
+    subject_of,
+)
 from .subjects import delete_through, list_shares, new_subject, put_share, remove_share
 
 __all__ = ["ROUTES"]
 
-ABSENT = "Unable to find the specified experiment."
 _DEFAULT = "ID project date xsiType label insert_date"
 _LISTED = _DEFAULT + " xnat:subjectassessordata/id"
 
@@ -69,8 +77,6 @@ def list_of_subject(request: Request, state: State) -> Answer:
     """The experiments of a subject."""
     project = project_of(request, state).id
     subject = subject_of(request, state)
-    if subject is None:
-        raise Refusal(404, "Unable to identify subject")
     items = state.items.below(subject, "experiment")
     kind = request.query.raw("xsiType") or ""
     return listing(
@@ -78,16 +84,9 @@ def list_of_subject(request: Request, state: State) -> Answer:
     )
 
 
-def _need(request: Request, state: State) -> Item:
-    item = experiment_of(request, state)
-    if item is None:
-        raise Refusal(404, ABSENT)
-    return item
-
-
 def get_experiment(request: Request, state: State) -> Answer:
     """The document of an experiment; also what addresses below it without a route give (A 0.1)."""
-    return answer_item(request, state, _need(request, state))
+    return answer_item(request, state, experiment_of(request, state))
 
 
 def _new(request: Request, state: State, project: Item, above: Item, label: str) -> Item:
@@ -142,19 +141,19 @@ def _change(request: Request, state: State, item: Item) -> Answer:
 
 def put_experiment(request: Request, state: State) -> Answer:
     """Makes an experiment (201), changes one (200), or renames it with `label=`."""
-    item = experiment_of(request, state)
+    item = maybe_experiment(request, state)
     if item is not None:
-        subject = subject_of(request, state) if "S" in request.variables else None
+        subject = maybe_subject(request, state) if "S" in request.variables else None
         if subject is not None and item.kind == "experiment" and subject.pk != item.parent:
             need(request, state, "edit", item)
             move(state, item, request.user, parent=subject.pk)  # silently, as the server does
         return _change(request, state, item)
     if "P" not in request.variables:
-        raise Refusal(404, ABSENT)
+        raise Refusal(404, NO_EXPERIMENT)
     project = project_of(request, state)
     if "S" not in request.variables:
         raise Refusal(422, "No subject in the address.")
-    subject = subject_of(request, state) or new_subject(
+    subject = maybe_subject(request, state) or new_subject(
         request, state, project, variable(request, "S")
     )
     made = _new(request, state, project, subject, variable(request, "E"))
@@ -165,8 +164,6 @@ def post_experiment(request: Request, state: State) -> Answer:
     """A new experiment by `POST` to the list of a subject."""
     project = project_of(request, state)
     subject = subject_of(request, state)
-    if subject is None:
-        raise Refusal(404)
     label = request.parameters().raw("label") or ""
     if state.items.by_label(project.id, label, "experiment", "assessor") is not None:
         raise Refusal(409)
@@ -182,17 +179,17 @@ def delete_experiment(request: Request, state: State) -> Answer:
     """Deletes an experiment with its assessors."""
     if "P" in request.variables and state.items.project(variable(request, "P")) is None:
         raise Refusal(400)
-    return delete_through(request, state, _need(request, state))
+    return delete_through(request, state, experiment_of(request, state))
 
 
 def get_status(request: Request, state: State) -> Answer:
     """`active` or `quarantine`."""
-    return Answer.text(_need(request, state).status)
+    return Answer.text(experiment_of(request, state).status)
 
 
 def get_history(request: Request, state: State) -> Answer:
     """The changes of an item."""
-    item = _need(request, state)
+    item = experiment_of(request, state)
     changes = [
         {"change_date": one["ended"], "username": one["changed_by"], "event_id": one["event"]}
         for one in state.items.history(item)
@@ -203,25 +200,9 @@ def get_history(request: Request, state: State) -> Answer:
 # Assessors ---------------------------------------------------------------------------------------
 
 
-def _assessor(request: Request, state: State) -> Item | None:
-    session = _need(request, state)
-    wanted = variable(request, "A")
-    for one in state.items.below(session, "assessor"):
-        if wanted in (one.id, one.label, label_in(state, one, variable(request, "P"))):
-            return one
-    return None
-
-
-def _need_assessor(request: Request, state: State) -> Item:
-    item = _assessor(request, state)
-    if item is None:
-        raise Refusal(404, ABSENT)
-    return item
-
-
 def list_assessors(request: Request, state: State) -> Answer:
     """The assessors of a session."""
-    session = _need(request, state)
+    session = experiment_of(request, state)
     return listing(
         request,
         state,
@@ -238,10 +219,10 @@ def list_assessors(request: Request, state: State) -> Answer:
 
 def put_assessor(request: Request, state: State) -> Answer:
     """Makes an assessor (201) or changes one (200)."""
-    item = _assessor(request, state)
+    session = experiment_of(request, state)
+    item = maybe_assessor(state, session, variable(request, "A"))
     if item is not None:
         return _change(request, state, item)
-    session = _need(request, state)
     project = state.items.by_id(session.project, "project")
     assert project is not None
     made = _new(request, state, project, session, variable(request, "A"))
@@ -262,20 +243,22 @@ def _routes() -> Iterator[Route]:
         yield Route("DELETE", one, delete_experiment)
         yield Route("GET", one + "/status", get_status)
         yield Route("GET", one + "/history", get_history)
-        yield Route("GET", one + "/projects", lambda r, s: list_shares(r, s, _need(r, s)))
-        yield Route("PUT", one + "/projects/{P2}", lambda r, s: put_share(r, s, _need(r, s)))
-        yield Route("DELETE", one + "/projects/{P2}", lambda r, s: remove_share(r, s, _need(r, s)))
+        yield Route("GET", one + "/projects", lambda r, s: list_shares(r, s, experiment_of(r, s)))
+        yield Route(
+            "PUT", one + "/projects/{P2}", lambda r, s: put_share(r, s, experiment_of(r, s))
+        )
+        yield Route(
+            "DELETE", one + "/projects/{P2}", lambda r, s: remove_share(r, s, experiment_of(r, s))
+        )
     for one in (direct, full):
         below = one + "/assessors"
         yield Route("GET", below, list_assessors)
-        yield Route("GET", below + "/{A}", lambda r, s: answer_item(r, s, _need_assessor(r, s)))
+        yield Route("GET", below + "/{A}", lambda r, s: answer_item(r, s, assessor_of(r, s)))
         yield Route("PUT", below + "/{A}", put_assessor)
-        yield Route(
-            "DELETE", below + "/{A}", lambda r, s: delete_through(r, s, _need_assessor(r, s))
-        )
+        yield Route("DELETE", below + "/{A}", lambda r, s: delete_through(r, s, assessor_of(r, s)))
         shares = below + "/{A}/projects"
-        yield Route("GET", shares, lambda r, s: list_shares(r, s, _need_assessor(r, s)))
-        yield Route("PUT", shares + "/{P2}", lambda r, s: put_share(r, s, _need_assessor(r, s)))
+        yield Route("GET", shares, lambda r, s: list_shares(r, s, assessor_of(r, s)))
+        yield Route("PUT", shares + "/{P2}", lambda r, s: put_share(r, s, assessor_of(r, s)))
 
 
 ROUTES = list(_routes())

@@ -1,28 +1,18 @@
-"""Which items an address names, and whether the caller may see or change them."""
+"""Listings of items: columns, root type, filters, paging (wire contract A 3.2 to A 3.5)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import unquote
 
 from ..columns import Column, UnknownColumn, matches, read_column, rows_of
 from ..render.tables import table
 from ..state import Item, State
 from ..types import is_a
 from ..wire import Answer, Refusal, Request
+from .places import project_of
 
-__all__ = [
-    "experiment_of",
-    "item_rows",
-    "listing",
-    "may_read",
-    "need",
-    "project_of",
-    "select_scans",
-    "subject_of",
-    "variable",
-]
+__all__ = ["item_rows", "listing", "may_read", "need", "project_of", "variable"]
 
 PAGED = ("limit", "offset")
 _NOT_FILTERS = {
@@ -69,8 +59,8 @@ _NARROW = {
 
 
 def variable(request: Request, name: str) -> str:
-    """A decoded variable of the address, "" where the address has none."""
-    return unquote(request.variables.get(name, ""))
+    """A variable of the address as it was sent (A 7: not decoded), "" where there is none."""
+    return request.variables.get(name, "")
 
 
 def may_read(request: Request, state: State, item: Item) -> bool:
@@ -82,58 +72,6 @@ def need(request: Request, state: State, action: str, item: Item, message: str =
     """Refuse with 403 where the caller lacks a right."""
     if not state.rights.may_item(request.user, action, item):
         raise Refusal(403, message or None)
-
-
-def project_of(request: Request, state: State, *, status: int = 404) -> Item:
-    """The project of the address; hidden ones look like missing ones (A 4)."""
-    item = state.items.project(variable(request, "P"))
-    if item is None or not may_read(request, state, item):
-        raise Refusal(status, "Unable to find the specified experiment.")
-    return item
-
-
-def subject_of(request: Request, state: State) -> Item | None:
-    """The subject of the address, or None."""
-    project = state.items.project(variable(request, "P")) if "P" in request.variables else None
-    item = state.items.subject(project.id if project else None, variable(request, "S"))
-    if item is None or not may_read(request, state, item):
-        return None
-    if project is not None and not _belongs(state, item, project.id):
-        return None
-    return item
-
-
-def experiment_of(request: Request, state: State, name: str = "") -> Item | None:
-    """The experiment or assessor of the address, or None."""
-    wanted = name or variable(request, "E")
-    project = state.items.project(variable(request, "P")) if "P" in request.variables else None
-    item = state.items.experiment(project.id if project else None, wanted)
-    if item is None or not may_read(request, state, item):
-        return None
-    if project is not None and not _belongs(state, item, project.id):
-        return None
-    return item
-
-
-def _belongs(state: State, item: Item, project: str) -> bool:
-    return item.project == project or any(p == project for p, _ in state.items.shares(item))
-
-
-def select_scans(state: State, session: Item, selector: str) -> list[Item]:
-    """Scans by ID or type, `ALL`, `*`, `NULL` or a comma list (A 6.7)."""
-    scans = state.items.below(session, "scan")
-    if selector in ("ALL", "*"):
-        return scans
-    found: list[Item] = []
-    for part in selector.split(","):
-        part = part.replace("[SLASH]", "/").replace("[COMMA]", ",")
-        for scan in scans:
-            kind = str(scan.fields.get("type") or "")
-            if (scan.id == part or kind == part or (part == "NULL" and not kind)) and (
-                scan not in found
-            ):
-                found.append(scan)
-    return found
 
 
 # Listings ----------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from ..render.tables import table
 from ..state import Item, State
 from ..wire import Answer, Refusal, Request
 from . import Route
-from .finding import listing, need, project_of, variable
+from .finding import listing, need, variable
+from .places import project_of
 
 __all__ = ["ROUTES"]
 

@@ -9,21 +9,15 @@ from ..state import Item, State
 from ..types import is_a
 from ..wire import Answer, Refusal, Request
 from . import Route
-from .finding import experiment_of, listing, need, select_scans, variable
+from .finding import listing, need, variable
+from .places import experiment_of, scan_of
 
 __all__ = ["ROUTES"]
 
 
-def _session(request: Request, state: State, status: int = 404) -> Item:
-    item = experiment_of(request, state)
-    if item is None:
-        raise Refusal(status, "Unable to find the specified experiment.")
-    return item
-
-
 def list_scans(request: Request, state: State) -> Answer:
     """The scans of a session; a missing session is a null pointer of the server (A 3.5)."""
-    session = _session(request, state, 500 if "P" not in request.variables else 404)
+    session = experiment_of(request, state, 500 if "P" not in request.variables else 404)
     asked = [one for one in (request.query.raw("columns") or "").split(",") if one]
     if asked and "ID" not in asked and asked != ["DEFAULT"]:
         raise Refusal(500)
@@ -32,31 +26,21 @@ def list_scans(request: Request, state: State) -> Answer:
         state,
         "scan",
         state.items.below(session, "scan"),
-        "xnat:imagescandata/xnat_imagescandata_id ID type quality xsiType note series_description",
+        "xnat_imagescandata_id ID type quality xsiType note series_description",
+        "xnat_imagescandata_id",
         filtered=False,
         paged=False,
     )
 
 
-def _scan(request: Request, state: State) -> Item | None:
-    session = _session(request, state)
-    wanted = variable(request, "N")
-    return state.items.scan(session, wanted) or next(
-        iter(select_scans(state, session, wanted)), None
-    )
-
-
 def get_scan(request: Request, state: State) -> Answer:
     """The document of a scan."""
-    item = _scan(request, state)
-    if item is None:
-        raise Refusal(404, "Unable to find the specified scan.")
-    return answer_item(request, state, item)
+    return answer_item(request, state, scan_of(request, state))
 
 
 def put_scan(request: Request, state: State) -> Answer:
     """Makes a scan or changes one: 200 with no body either way."""
-    session = _session(request, state)
+    session = experiment_of(request, state)
     number = variable(request, "N")
     item = state.items.scan(session, number)
     xsi_type = asked_type(request)
@@ -93,10 +77,7 @@ def put_scan(request: Request, state: State) -> Answer:
 
 def delete_scan(request: Request, state: State) -> Answer:
     """Deletes a scan."""
-    session = _session(request, state)
-    item = state.items.scan(session, variable(request, "N"))
-    if item is None:
-        raise Refusal(404, "Unable to find the specified scan.")
+    item = scan_of(request, state)
     need(request, state, "delete", item)
     folder = state.resources.item_folder(item)
     remove_item(state, item, False)
@@ -107,7 +88,7 @@ def delete_scan(request: Request, state: State) -> Answer:
 
 def list_reconstructions(request: Request, state: State) -> Answer:
     """The reconstructions of a session."""
-    session = _session(request, state)
+    session = experiment_of(request, state)
     rows = [
         {
             "xnat_reconstructedimagedata_id": one.pk,
@@ -123,7 +104,7 @@ def list_reconstructions(request: Request, state: State) -> Answer:
 
 
 def _reconstruction(request: Request, state: State) -> Item | None:
-    session = _session(request, state)
+    session = experiment_of(request, state)
     wanted = variable(request, "X")
     return next((x for x in state.items.below(session, "reconstruction") if x.id == wanted), None)
 
@@ -138,7 +119,7 @@ def get_reconstruction(request: Request, state: State) -> Answer:
 
 def put_reconstruction(request: Request, state: State) -> Answer:
     """Makes a reconstruction or changes one."""
-    session = _session(request, state)
+    session = experiment_of(request, state)
     item = _reconstruction(request, state)
     need(request, state, "edit", session)
     if item is None:

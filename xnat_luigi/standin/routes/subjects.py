@@ -8,11 +8,10 @@ from ..render.tables import table
 from ..state import Item, State
 from ..wire import Answer, Refusal, Request
 from . import Route
-from .finding import listing, need, project_of, subject_of, variable
+from .finding import listing, need, variable
+from .places import NO_SUBJECT, maybe_subject, project_of, subject_of
 
 __all__ = ["ROUTES", "delete_through", "list_shares", "new_subject", "put_share", "remove_share"]
-
-_ABSENT = "Unable to identify the subject: a label needs a project in the address."
 
 
 def list_subjects(request: Request, state: State) -> Answer:
@@ -28,16 +27,9 @@ def list_subjects(request: Request, state: State) -> Answer:
     return listing(request, state, "subject", state.items.all("subject"), default)
 
 
-def _need(request: Request, state: State) -> Item:
-    item = subject_of(request, state)
-    if item is None:
-        raise Refusal(404, _ABSENT)
-    return item
-
-
 def get_subject(request: Request, state: State) -> Answer:
     """The subject's document."""
-    return answer_item(request, state, _need(request, state))
+    return answer_item(request, state, subject_of(request, state))
 
 
 def new_subject(request: Request, state: State, project: Item, label: str) -> Item:
@@ -59,10 +51,10 @@ def new_subject(request: Request, state: State, project: Item, label: str) -> It
 
 def put_subject(request: Request, state: State) -> Answer:
     """Makes a subject (201), changes one (200), or renames it with `label=`."""
-    item = subject_of(request, state)
+    item = maybe_subject(request, state)
     if item is None:
         if "P" not in request.variables:
-            raise Refusal(404, _ABSENT)
+            raise Refusal(404, NO_SUBJECT)
         project = project_of(request, state)
         name = request.query.raw("label") or variable(request, "S")
         item = new_subject(request, state, project, name)
@@ -112,7 +104,7 @@ def delete_subject(request: Request, state: State) -> Answer:
     """Deletes a subject with its experiments."""
     if "P" in request.variables and state.items.project(variable(request, "P")) is None:
         raise Refusal(400)
-    return delete_through(request, state, _need(request, state))
+    return delete_through(request, state, subject_of(request, state))
 
 
 # Sharing -----------------------------------------------------------------------------------------
@@ -181,7 +173,7 @@ for _one in (_S + "/{S}", "/data/subjects/{S}"):
         Route("GET", _one, get_subject),
         Route("PUT", _one, put_subject),
         Route("DELETE", _one, delete_subject),
-        Route("GET", _one + "/projects", lambda r, s: list_shares(r, s, _need(r, s))),
-        Route("PUT", _one + "/projects/{P2}", lambda r, s: put_share(r, s, _need(r, s))),
-        Route("DELETE", _one + "/projects/{P2}", lambda r, s: remove_share(r, s, _need(r, s))),
+        Route("GET", _one + "/projects", lambda r, s: list_shares(r, s, subject_of(r, s))),
+        Route("PUT", _one + "/projects/{P2}", lambda r, s: put_share(r, s, subject_of(r, s))),
+        Route("DELETE", _one + "/projects/{P2}", lambda r, s: remove_share(r, s, subject_of(r, s))),
     ]
