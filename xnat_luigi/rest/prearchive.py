@@ -41,7 +41,9 @@ __all__ = [
     "put_file",
     "read_last_log",
     "read_logs",
+    "read_moved",
     "rebuild",
+    "refuse_still_there",
     "reset_status",
     "source_of",
 ]
@@ -209,15 +211,13 @@ def move(conn: Connection, row: PrearchiveRow, new_project: str) -> PrearchiveRo
         accepted=(200, 301),
         wait=Wait.TRANSFER,
     )
-    parts = unquote(answer.text.strip()).strip("/").split("/")
     if answer.status == 200 and not answer.text.strip():
         raise XNATConflictError(
             f"prearchive row {row.url} was not moved: the server did nothing, it is locked",
             path=row.url,
         )
-    timestamp, folder = row.timestamp, row.folder
-    if len(parts) >= 4 and parts[-4] == "projects":
-        timestamp, folder = parts[-2], parts[-1]
+    address = read_moved(answer.text, row, new_project) or address_of(row)
+    timestamp, folder = (unquote(part) for part in address.split("/")[-2:])
     moved = get_row(conn, new_project, timestamp, folder)
     if moved is None:
         raise XNATResponseError(
@@ -227,6 +227,17 @@ def move(conn: Connection, row: PrearchiveRow, new_project: str) -> PrearchiveRo
             path=address_of(row),
         )
     return moved
+
+
+def read_moved(text: str, row: PrearchiveRow, project: str) -> str | None:
+    """Return the address of a row after its move, as the answer's body names it (B 2.5).
+
+    None for an empty body: the row was locked and nothing was done.
+    """
+    parts = unquote(text.strip()).strip("/").split("/")
+    if len(parts) >= 4 and parts[-4] == "projects":
+        return uris.prearchive_session(project, parts[-2], parts[-1])
+    return uris.prearchive_session(project, row.timestamp, row.folder) if text.strip() else None
 
 
 def delete_row(conn: Connection, row: PrearchiveRow) -> None:
@@ -245,6 +256,17 @@ def delete_row(conn: Connection, row: PrearchiveRow) -> None:
         return
     _refuse_locked(before, "deleted")
     conn.request("DELETE", address_of(row), repeatable=True, wait=Wait.TRANSFER)
+    refuse_still_there(conn, row)
+
+
+def refuse_still_there(conn: Connection, row: PrearchiveRow) -> None:
+    """Make sure that a row is gone after its deletion.
+
+    Raises
+    ------
+    XNATConflictError
+        It is still there.
+    """
     after = get_row(conn, row.project, row.timestamp, row.folder)
     if after is not None:
         raise XNATConflictError(
