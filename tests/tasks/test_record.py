@@ -22,7 +22,7 @@ from xnat_luigi.tasks.record import (
 )
 
 FILES = (File("a.dcm", 10, "0" * 32), File("sub/b.dcm", 20, "1" * 32))
-DICOM = InputRecord.of("dicom", "/data/experiments/E1/scans/1/resources/DICOM", "DICOM", FILES)
+DICOM = InputRecord.of("dicom", "/data/experiments/E1/scans/1/resources/DICOM", FILES)
 RECORD = Record(
     task="xnat.Step",
     server="https://xnat.example.org",
@@ -70,7 +70,7 @@ def test_nothing_changed_gives_no_difference() -> None:
 
 def test_every_change_is_named() -> None:
     other = InputRecord.of(
-        "dicom", DICOM.uri, "DICOM", [File("a.dcm", 10, "9" * 32), File("c.dcm", 1, "3" * 32)]
+        "dicom", DICOM.uri, [File("a.dcm", 10, "9" * 32), File("c.dcm", 1, "3" * 32)]
     )
     found = differences(
         RECORD,
@@ -89,7 +89,7 @@ def test_every_change_is_named() -> None:
 
 def test_the_record_itself_is_no_part_of_what_it_describes() -> None:
     with_record = [*FILES, File(RECORD_NAME, 999, "f" * 32)]
-    again = InputRecord.of("dicom", DICOM.uri, "DICOM", with_record)
+    again = InputRecord.of("dicom", DICOM.uri, with_record)
     assert again.fingerprint == DICOM.fingerprint == fingerprint(FILES)
     assert again.files == DICOM.files
     assert again.has_record

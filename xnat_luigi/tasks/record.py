@@ -62,14 +62,13 @@ class OutputRecord:
 class InputRecord:
     """A resource that went in.
 
-    `uri` is its address by ids, `fingerprint` its files in one word (`targets.resource`), `parent`
-    the fingerprint of the record found in it, which leads on to where it came from. `labels` holds
-    names of people's making (subject, session), only where asked for.
+    `uri` is its address by ids, `fingerprint` its files in one word (`targets.resource`);
+    `has_record` says that a record lies beside it, which leads on to where it came from. `labels`
+    holds names of people's making (subject, session), only where asked for.
     """
 
     name: str
     uri: str
-    resource: str
     fingerprint: str
     files: tuple[tuple[str, int | None, str], ...]
     has_record: bool = False
@@ -80,7 +79,6 @@ class InputRecord:
         cls,
         name: str,
         uri: str,
-        resource: str,
         files: Sequence[File],
         labels: Mapping[str, str] | None = None,
     ) -> InputRecord:
@@ -89,7 +87,6 @@ class InputRecord:
         return cls(
             name,
             uri,
-            resource,
             fingerprint(file for file in files if file.path not in OWN_NAMES),
             output.files,
             any(file.path == RECORD_NAME for file in files),

@@ -14,6 +14,7 @@ from ..staging.lock import staged_lock
 from ..staging.manifest import Entry, Manifest, read_manifest, verify, write_manifest
 from ..staging.save import Part, Want, publish, write_part
 from ..targets.resource import ResourceTarget, fingerprint
+from .record import OWN_NAMES
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -42,7 +43,7 @@ def stage_resource(target: ResourceTarget, root: Path) -> Path:
     place = target.address(connection)
     if place is None:
         raise XNATNotFoundError(f"there is no item with the resource: {target}")
-    files = target.files()
+    files = tuple(file for file in target.files() if file.path not in OWN_NAMES)
     word = fingerprint(files)
     server = re.sub(r"[^A-Za-z0-9.-]+", "_", connection.server.split("://")[-1])
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", place.resource(target.resource).strip("/"))

@@ -1,40 +1,59 @@
-"""A processing step whose input and output are resources on the server.
+"""A processing step whose input and output lie on the server.
 
-A step is complete when its result is there, its files are what its record says, and the record's
-inputs, parameters and code version are today's. Anything else has a name (`Condition`) and a
-reason.
+A step is complete when its result is there, its files are what its record says, the record's
+inputs, parameters and code version are today's, and the steps before it are complete too. Anything
+else has a name (`Condition`) and a reason.
 """
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import inspect
 import logging
+import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import luigi
+from luigi.task import flatten
 
 from ..exceptions import XNATError, XNATIntegrityError, XNATUploadError, XNATValueError
+from ..rest import absence
+from ..rest.documents import get_item
 from ..rest.files import download, removal
+from ..rest.files.upload import create_resource
+from ..rest.items import field_query, set_fields, shows
+from ..rest.records import File
+from ..targets import snapshot
 from ..targets.resource import ResourceTarget
 from ..transfer.upload import Sending, make_sending, read_sendings, upload_files
 from .base import XnatTask
+from .condition import (
+    Condition,
+    InputChangedError,
+    Result,
+    StaleResultError,
+    StepFailedError,
+    find_damage,
+)
 from .ending import cleanly
-from .programs import ProgramRun, run_program
+from .programs import ProgramError, ProgramRun, run_program
 from .record import (
+    OWN_NAMES,
     RECORD_NAME,
+    SEAL_NAME,
     InputRecord,
     OutputRecord,
     Record,
     describe_code,
     describe_machine,
     differences,
+    seal_text,
 )
 from .stage import stage_resource
 
@@ -42,56 +61,18 @@ if TYPE_CHECKING:
     from ..connection.login import Connection
     from ..uris import Address
 
-__all__ = [
-    "Condition",
-    "InputChangedError",
-    "Result",
-    "StaleResultError",
-    "Step",
-    "StepOptions",
-]
+__all__ = ["Step", "StepOptions"]
 
 logger = logging.getLogger(__name__)
 
 RECORD_LIMIT = 64 * 1024 * 1024
 POLICIES = ("rerun", "keep", "fail")
 
-
-class Condition(Enum):
-    """How a result on the server stands to what would come out today."""
-
-    ABSENT = "absent"
-    HALF = "an upload was broken off"
-    FOREIGN = "something this step did not make"
-    DAMAGED = "files are not what the record says"
-    STALE = "made from other inputs, parameters or code"
-    CURRENT = "current"
-
-
-@dataclass(frozen=True)
-class Result:
-    """A condition, and why."""
-
-    condition: Condition
-    reasons: tuple[str, ...] = ()
-    record: Record | None = None
-
-    def __str__(self) -> str:
-        return ": ".join([self.condition.value, *(["; ".join(self.reasons)] * bool(self.reasons))])
-
-
-class StaleResultError(XNATError):
-    """A result is stale, and the policy says that a person decides."""
-
-    exit_status = 10
-
-
-class InputChangedError(XNATIntegrityError):
-    """An input changed on the server while it was being processed; nothing was uploaded."""
+Inputs = list[tuple[InputRecord, ResourceTarget]]
 
 
 class StepOptions(XnatTask):
-    """Parameters that say where and how, not what."""
+    """Parameters that say where and how, not what; none of them makes a result stale."""
 
     stale: str = luigi.ChoiceParameter(
         choices=POLICIES, default="rerun", significant=False, description="what to do when stale"
@@ -103,6 +84,14 @@ class StepOptions(XnatTask):
     )
     keep: bool = luigi.BoolParameter(
         significant=False, description="keep the working folder when the step fails"
+    )
+    failures: str = luigi.StrParameter(
+        default="",
+        significant=False,
+        description="label of a resource that takes what a failing program said; none if empty",
+    )
+    names: bool = luigi.BoolParameter(
+        significant=False, description="note labels of subject and session in the record"
     )
 
 
@@ -124,7 +113,13 @@ class Step(StepOptions):
     packages: ClassVar[tuple[str, ...]] = ("xnat-luigi",)
     limit: ClassVar[int] = 20 * 1024**3
     own: ClassVar[frozenset[str]] = frozenset(
-        {"server", "project", "experiment", "scan", "stale", "stage", "keep"}
+        {
+            "server",
+            "project",
+            "experiment",
+            "scan",
+            *("stale", "stage", "keep", "failures", "names"),
+        }
     )
 
     def sources(self) -> Sequence[tuple[str, ResourceTarget]]:
@@ -135,18 +130,22 @@ class Step(StepOptions):
         """The resource with the result."""
         raise NotImplementedError
 
-    def describe_item(self) -> str:
-        """The place on the server in words, for messages."""
-        return self.project
-
-    def process(self, inputs: Mapping[str, Path], workdir: Path) -> None:
+    def process(self, inputs: Mapping[str, Path], workdir: Path) -> Mapping[str, Any] | None:
         """Makes the result.
 
         Args:
-            inputs: a read-only folder for every name in `inputs`.
+            inputs: a read-only folder for every name of `sources`.
             workdir: an empty folder; all that lies in it at the end is the result.
+
+        Returns:
+            Fields to set on the item that holds the result, such as
+            `{"quality": "usable"}` for a scan, or None.
         """
         raise NotImplementedError
+
+    def describe_item(self) -> str:
+        """The place on the server in words, for messages."""
+        return self.project
 
     # --- for process() ------------------------------------------------------------------------
 
@@ -164,7 +163,12 @@ class Step(StepOptions):
     # --- what Luigi asks ----------------------------------------------------------------------
 
     def complete(self) -> bool:
-        """Whether nothing is to be done; `stale` decides about stale results."""
+        """Whether nothing is to be done here or in the steps before; `stale` decides about stale
+        results."""
+        if not all(bool(task.complete()) for task in self._upstream()):  # type: ignore[no-untyped-call]
+            return False
+        if self.glance():
+            return True
         found = self.look()
         if found.condition is not Condition.STALE or self.stale == "rerun":
             return found.condition is Condition.CURRENT
@@ -177,41 +181,66 @@ class Step(StepOptions):
 
     @cleanly
     def run(self) -> None:
-        """Stages the inputs, processes them, uploads what came out, the record last."""
-        target = self.output()
+        """Stages the inputs, processes them, uploads what came out, record and seal last."""
+        snapshot.forget(self.server, self.project)
         before = self.look()
+        status = self.status_line()
+        if before.condition is Condition.CURRENT:
+            status.say("nothing to do: the steps before made the same again", done=1.0, final=True)
+            return
+        if before.condition is Condition.UNSEALED:
+            self._seal([one for one, _ in self._read_inputs()])
+            return
         if before.condition is Condition.FOREIGN:
             raise XNATUploadError(
-                f"{self}: resource {target.resource} holds {before}; choose another label, or "
-                "remove it"
+                f"{self}: resource {self.output().resource} of {self.describe_item()} holds "
+                f"{before}; choose another label, or remove it"
             )
-        status = self.status_line()
         status.say(f"making it, because it is {before}", final=True)
+        self._make(status.say)
+        status.say("done", done=1.0, final=True)
+
+    def _make(self, say: Any) -> None:
         started = _now()
         inputs = self._read_inputs()
+        self._refuse_without_right()
         staged = {
             one.name: stage_resource(target, Path(self.stage).expanduser())
             for one, target in inputs
         }
         vars(self)["_programs"] = []
-        with self._workdir() as workdir:
-            status.say("processing", final=True)
-            self.process(staged, workdir)
+        with _Workdir(self.task_id, self.keep) as workdir:
+            say(f"processing {self.describe_item()}", final=True)
+            try:
+                fields = self.process(staged, workdir) or {}
+            except Exception as error:
+                raise self._failure(error, workdir) from error
             sendings = self._results(workdir)
-            today = self._read_inputs()
-            self._refuse_changes(inputs, today)
-            record = self._record([one for one, _ in inputs], sendings, started)
-            status.say(f"uploading {len(sendings)} files", final=True)
-            self._upload(sendings, record, workdir)
-        status.say("done", done=1.0, final=True)
+            self._refuse_changes(inputs, self._read_inputs())
+            record = self._record([one for one, _ in inputs], sendings, started, fields)
+            say(f"uploading {len(sendings)} files", final=True)
+            self._upload(sendings, record, fields)
 
     # --- the result as it is ------------------------------------------------------------------
 
+    def glance(self) -> bool:
+        """Whether the project's snapshot, if there is a young one, proves the result current."""
+        seen = snapshot.current(self.server, self.project)
+        found = seen.find(self.output()) if seen else None
+        if seen is None or found is None:
+            return False
+        inputs = []
+        for name, target in self.sources():
+            there = seen.find(target)
+            if there is None:
+                return False
+            inputs.append(InputRecord.of(name, there[0].resource(target.resource), there[1]))
+        return self._is_sealed(inputs, found[1])
+
     def look(self) -> Result:
-        """How the result on the server stands, with reasons."""
-        target = self.output()
-        files = target.list()
-        if files is None or not files:
+        """How the result on the server stands, with reasons; always asks the server."""
+        files = self.output().list()
+        if not files:
             return Result(Condition.ABSENT)
         row = next((file for file in files if file.path == RECORD_NAME), None)
         if row is None:
@@ -227,20 +256,54 @@ class Step(StepOptions):
             return Result(Condition.FOREIGN, (f"a result of {record.task}",), record)
         if record.state != "complete":
             return Result(Condition.HALF, (), record)
-        damage = _damage(record.outputs, OutputRecord.of(files))
+        damage = find_damage(record.outputs, OutputRecord.of(files)) + self._lost_fields(record)
         if damage:
             return Result(Condition.DAMAGED, tuple(damage), record)
+        inputs = [one for one, _ in self._read_inputs(missing_ok=True)]
         reasons = differences(
-            record,
-            inputs=[one for one, _ in self._read_inputs(missing_ok=True)],
+            record, inputs=inputs, parameters=self._parameters(), version=self.version
+        )
+        if reasons:
+            return Result(Condition.STALE, tuple(reasons), record)
+        sealed = self._is_sealed(inputs, files)
+        return Result(Condition.CURRENT if sealed else Condition.UNSEALED, (), record)
+
+    def _upstream(self) -> list[luigi.Task]:
+        """The steps before; what others make is seen by looking at the inputs."""
+        tasks = flatten(self.requires())  # type: ignore[no-untyped-call]
+        return [task for task in tasks if not isinstance(task, luigi.ExternalTask)]
+
+    def _is_sealed(self, inputs: Iterable[InputRecord], files: Sequence[File]) -> bool:
+        row = next((file for file in files if file.path == SEAL_NAME), None)
+        wanted = self._seal_for(inputs, files).encode()
+        if row is None or (row.size is not None and row.size != len(wanted)):
+            return False
+        return not row.digest or row.digest.lower() == _md5(wanted)
+
+    def _seal_for(self, inputs: Iterable[InputRecord], files: Iterable[File]) -> str:
+        return seal_text(
+            self.task_family,
+            inputs=inputs,
             parameters=self._parameters(),
             version=self.version,
+            files=files,
         )
-        return Result(Condition.STALE if reasons else Condition.CURRENT, tuple(reasons), record)
+
+    def _lost_fields(self, record: Record) -> list[str]:
+        if not record.fields:
+            return []
+        place = self.output().address(self.connect())
+        assert place is not None
+        item = get_item(self.connect(), place.item())
+        return [
+            f"field {key} is not {value!r} any more"
+            for key, value in record.fields.items()
+            if not shows(item, key, value)
+        ]
 
     # --- parts of it --------------------------------------------------------------------------
 
-    def _read_inputs(self, *, missing_ok: bool = False) -> list[tuple[InputRecord, ResourceTarget]]:
+    def _read_inputs(self, *, missing_ok: bool = False) -> Inputs:
         found = []
         for name, target in self.sources():
             files = target.list() if missing_ok else target.files()
@@ -248,9 +311,14 @@ class Step(StepOptions):
                 continue
             place = target.address(self.connect())
             assert place is not None
+            labels = self._labels(target) if self.names else None
             uri = place.resource(target.resource)
-            found.append((InputRecord.of(name, uri, target.resource, files), target))
+            found.append((InputRecord.of(name, uri, files, labels), target))
         return found
+
+    def _labels(self, target: ResourceTarget) -> dict[str, str]:
+        found = absence.find_experiment(self.connect(), self.project, target.experiment)
+        return {"subject": found.subject_label, "session": found.label} if found else {}
 
     def _parameters(self) -> dict[str, str]:
         return {
@@ -259,16 +327,31 @@ class Step(StepOptions):
             if name not in self.own and parameter.significant
         }
 
-    def _workdir(self) -> _Workdir:
-        return _Workdir(self.task_id, self.keep)
+    def _refuse_without_right(self) -> None:
+        """Makes the resource, empty, if there is none: 403 before the work and not after it.
+
+        An upload without the right to edit is answered with 200 (wire contract A 6.4), the making
+        of a resource is not.
+        """
+        target = self.output()
+        place = self._place_of_result()
+        if target.list() is None:
+            create_resource(self.connect(), place, target.resource)
+
+    def _place_of_result(self) -> Address:
+        place = self.output().address(self.connect())
+        if place is None:
+            raise XNATUploadError(f"{self}: {self.describe_item()} is not there to take a result")
+        return place
 
     def _results(self, workdir: Path) -> list[Sending]:
         if not any(path.is_file() for path in workdir.rglob("*")):
             raise XNATIntegrityError(f"{self}: the step left no file, nothing is uploaded")
         sendings = read_sendings(workdir)
-        if any(sending.path == RECORD_NAME for sending in sendings):
+        taken = sorted(OWN_NAMES & {sending.path for sending in sendings})
+        if taken:
             raise XNATValueError(
-                f"{self}: {RECORD_NAME} is the record's name; name yours otherwise"
+                f"{self}: {taken[0]} is a name of the record; name yours otherwise"
             )
         size = sum(sending.size for sending in sendings)
         if size > self.limit:
@@ -277,30 +360,28 @@ class Step(StepOptions):
             )
         return sendings
 
-    def _refuse_changes(
-        self,
-        before: Sequence[tuple[InputRecord, ResourceTarget]],
-        after: Sequence[tuple[InputRecord, ResourceTarget]],
-    ) -> None:
+    def _refuse_changes(self, before: Inputs, after: Inputs) -> None:
         now = {one.name: one for one, _ in after}
         changed = [one.name for one, _ in before if now.get(one.name) != one]
-        if changed:
+        if changed or len(before) != len(after):
             raise InputChangedError(
-                f"{self}: {', '.join(changed)} changed on the server while it was processed; "
-                "nothing was uploaded, run it again"
+                f"{self}: {', '.join(changed) or 'the list of inputs'} changed on the server while "
+                "it was processed; nothing was uploaded, run it again"
             )
 
     def _record(
-        self, inputs: Sequence[InputRecord], sendings: Sequence[Sending], started: str
+        self,
+        inputs: Sequence[InputRecord],
+        sendings: Sequence[Sending],
+        started: str,
+        fields: Mapping[str, Any],
     ) -> Record:
-        place = self.output().address(self.connect())
-        assert place is not None
         source = inspect.getsourcefile(type(self))
         rows = tuple(sorted((one.path, one.size, one.md5) for one in sendings))
         return Record(
             task=self.task_family,
             server=self.server,
-            uri=place.resource(self.output().resource),
+            uri=self._place_of_result().resource(self.output().resource),
             inputs=tuple(inputs),
             parameters=self._parameters(),
             code=describe_code(
@@ -311,10 +392,13 @@ class Step(StepOptions):
             ended=_now(),
             outputs=OutputRecord(rows),
             programs=tuple(vars(self).get("_programs", ())),
+            fields=field_query(fields),
         )
 
-    def _upload(self, sendings: Sequence[Sending], record: Record, workdir: Path) -> None:
-        """The record first as a claim, then the files, then the record for good.
+    def _upload(
+        self, sendings: Sequence[Sending], record: Record, fields: Mapping[str, Any]
+    ) -> None:
+        """The record first as a claim, then the files, then the record for good, then the seal.
 
         So a broken upload is known as ours and is completed by the next run. Files of an older
         result that are not made any more are removed before the last step; XNAT cannot exchange a
@@ -322,22 +406,68 @@ class Step(StepOptions):
         """
         connection = self.connect()
         target = self.output()
-        place = target.address(connection)
-        assert place is not None
-        self._put_record(connection, place, replace(record, state="uploading"))
-        upload_files(connection, place, self.output().resource, sendings, overwrite=True)
-        wanted = {sending.path for sending in sendings} | {RECORD_NAME}
+        place = self._place_of_result()
+        self._put(connection, place, RECORD_NAME, replace(record, state="uploading").to_json())
+        upload_files(connection, place, target.resource, sendings, overwrite=True)
+        wanted = {sending.path for sending in sendings} | OWN_NAMES
         for file in target.files():
             if file.path not in wanted:
-                removal.delete_file(connection, place, self.output().resource, file.path)
-        self._put_record(connection, place, record)
+                removal.delete_file(connection, place, target.resource, file.path)
+        set_fields(connection, place.item(), fields)
+        self._put(connection, place, RECORD_NAME, record.to_json())
+        self._seal(record.inputs)
 
-    def _put_record(self, connection: Connection, place: Address, record: Record) -> None:
+    def _seal(self, inputs: Iterable[InputRecord]) -> None:
+        files = self.output().files()
+        text = self._seal_for(inputs, files)
+        self._put(self.connect(), self._place_of_result(), SEAL_NAME, text)
+        snapshot.forget(self.server, self.project)
+
+    def _put(self, connection: Connection, place: Address, name: str, text: str) -> None:
         with tempfile.NamedTemporaryFile() as file:
-            file.write(record.to_json().encode())
+            file.write(text.encode())
             file.flush()
-            sending = make_sending(RECORD_NAME, Path(file.name))
+            sending = make_sending(name, Path(file.name))
             upload_files(connection, place, self.output().resource, [sending], overwrite=True)
+
+    # --- when it goes wrong -------------------------------------------------------------------
+
+    def command(self) -> str:
+        """The command that runs this one task alone."""
+        words = ["luigi", "--module", self.task_module, self.task_family]
+        texts = self.to_str_params(only_significant=True)  # type: ignore[no-untyped-call]
+        flags = dict(self.get_params())  # type: ignore[no-untyped-call]
+        for name, text in texts.items():
+            option = f"--{name.replace('_', '-')}"
+            if isinstance(flags[name], luigi.BoolParameter):
+                words += [option] * (text == "True")
+            elif text:
+                words += [option, text]
+        return shlex.join([*words, "--keep", "--local-scheduler"])
+
+    def _failure(self, error: Exception, workdir: Path) -> XNATError:
+        said = str(error) or type(error).__name__
+        kept = f" The working folder is kept: {workdir}." if self.keep else ""
+        if self.failures and isinstance(error, ProgramError) and error.run is not None:
+            self._leave_words(error.run)
+        return StepFailedError(
+            f"{self.task_family} failed for {self.describe_item()}: {said}\n"
+            f"Nothing was uploaded.{kept} To run it alone: {self.command()}"
+        )
+
+    def _leave_words(self, run: ProgramRun) -> None:
+        """What a failing program said, as a file on the server; the failure itself goes first."""
+        name = f"{self.task_family}.{hashlib.sha256(_now().encode()).hexdigest()[:8]}.txt"
+        text = f"{shlex.join(run.command)}\nstatus {run.status}\n\n{run.output or '(nothing)'}"
+        try:
+            place = self._place_of_result()
+            with tempfile.NamedTemporaryFile() as file:
+                file.write(text.encode())
+                file.flush()
+                sending = make_sending(name, Path(file.name))
+                upload_files(self.connect(), place, self.failures, [sending], overwrite=True)
+        except XNATError as error:
+            logger.warning("%s: the program's output could not be kept: %s", self, error)
 
 
 class _Workdir:
@@ -357,17 +487,8 @@ class _Workdir:
         shutil.rmtree(self._path, ignore_errors=True)
 
 
-def _damage(wanted: OutputRecord, found: OutputRecord) -> list[str]:
-    there = {path: (size, digest) for path, size, digest in found.files}
-    reasons = []
-    for path, size, digest in wanted.files:
-        if path not in there:
-            reasons.append(f"{path} is missing")
-            continue
-        its_size, its_digest = there.pop(path)
-        if size != its_size or (its_digest and its_digest != digest):
-            reasons.append(f"{path} differs")
-    return reasons + [f"{path} is not of this step" for path in sorted(there)]
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _now() -> str:
