@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..exceptions import XNATValueError
@@ -20,7 +20,7 @@ def decide(
 
     what: "approve" or "reject". why: a reason, required. who: default is the user at this machine.
     An
-    approval holds for the verdict that was seen: a worse one later is held again.
+    approval holds for the reasons that were seen: a new one later is held again.
 
     Raises XNATValueError for a study that is not held, and for an empty reason.
     """
@@ -39,7 +39,14 @@ def decide(
             "`xnat-luigi intake retry`"
         )
     person = who or local_user()
-    decision = {"what": what, "who": person, "why": why.strip(), "status": entry.verdict}
+    reasons = [str(reason) for reason in entry.facts.get("reasons", ())]
+    decision = {
+        "what": what,
+        "who": person,
+        "why": why.strip(),
+        "status": entry.verdict,
+        "reasons": reasons,
+    }
     stage = stages.APPROVED if what == APPROVE else stages.REJECTED
     return ledger.record(
         entry.server, entry.key, stage, f"by {person}: {why.strip()}", decision=decision
@@ -52,6 +59,13 @@ def decision_of(entry: Entry | None) -> Mapping[str, Any] | None:
         return None
     found = entry.facts.get("decision")
     return found if isinstance(found, Mapping) else None
+
+
+def covers(decision: Mapping[str, Any], status: str, reasons: Iterable[str]) -> bool:
+    """Whether an approval was given for this verdict: the same status, no reason it did not see."""
+    if decision.get("what") != APPROVE or decision.get("status") != status:
+        return False
+    return set(reasons) <= set(decision.get("reasons", ()))
 
 
 def blocks(decision: Mapping[str, Any]) -> bool:

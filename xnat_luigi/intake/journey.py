@@ -2,77 +2,106 @@
 reason.
 
 Every step asks the ledger and the server what is done already, so the way can be interrupted
-anywhere and taken up again by running it again.
+anywhere and taken up again by running it again. A study that was held is looked at again when its
+files, the rules, the policy or a human's decision changed, and when `Plan.again` says so.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..exceptions import XNATAuthError, XNATError, XNATLockError
+from ..dicom import Header, read_header
+from ..exceptions import XNATAuthError, XNATError, XNATIntegrityError, XNATLockError
 from ..rest import prearchive
 from ..rest.records import Experiment, PrearchiveRow
 from ..rest.records import Finding as ServerFinding
 from . import ledger as stages
 from .archiving import archive, validate
-from .arrivals import Proof, verify
+from .arrivals import Proof, make_images, refuse_changed, verify
 from .bringing import bring_in
 from .changing import Change, Hook
-from .decisions import blocks, decision_of
+from .decisions import blocks, covers, decision_of
 from .keys import StudyHeldError, StudyKey
 from .ledger import Entry, Journal, Ledger
 from .pace import Pace
-from .policy import ARCHIVE, DELETE, QUARANTINE, Policies, Policy
+from .policy import ARCHIVE, QUARANTINE, Policies
 from .recording import record_results
 from .recovery import look
 from .studies import Study
 
 if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
     from ..connection.login import Connection
 
 log = logging.getLogger(__name__)
 DEADLY_WARNINGS = frozenset({20, 21, 22})
 """Only WARN in the server's dry run, and yet the real archive fails with them (B 3.5)."""
 
+Notes = Sequence[tuple[str, Sequence[str]]]
+"""Sections of a report: title and lines."""
+
 
 @dataclass(frozen=True)
 class Judgement:
     """What QC says of a study, as plain data: intake does not know how it was found.
 
-    status: "pass", "warn" or "fail". series: SeriesNumber -> status. verdict: the whole verdict as
-    JSON values. files: report, verdict and rules, to be kept with the session.
+    status: "pass", "warn" or "fail". reasons: a sentence for everything that is no pass. series:
+    SeriesNumber -> status. verdict: the whole verdict as JSON values. report: writes the report
+    with further sections and returns its files, to be kept with the session.
     """
 
     status: str
     reasons: tuple[str, ...] = ()
     series: Mapping[str, str] = field(default_factory=dict)
     verdict: Mapping[str, Any] = field(default_factory=dict)
-    files: tuple[Path, ...] = ()
+    report: Callable[[Notes], tuple[Path, ...]] = field(default=lambda notes: (), repr=False)
 
 
-Judge = Callable[[StudyKey, Sequence[Any], Sequence[tuple[str, Sequence[str]]]], Judgement]
-"""Called with the key, the headers of the study and further sections for the report."""
+class Judge(Protocol):
+    """Makes a judgement of headers; `open_file` gets at files that do not lie on this disk."""
+
+    def __call__(
+        self,
+        key: StudyKey,
+        headers: Sequence[Header],
+        open_file: Callable[[Header], Dataset] | None = None,
+    ) -> Judgement: ...
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What a prearchive row holds, as far as it was read."""
+
+    headers: tuple[Header, ...]
+    open_file: Callable[[Header], Dataset] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is the same for all studies of a run.
 
-    judge: makes the judgement; `cli` builds it of `qc`. hook: changes data sets on their way.
-    overwrite: the user's word for one study, never a setting for many.
+    judge: makes the judgement; it is built of `qc` by whom may know both. version: changes when
+    rules or policy do. source: words the ledger keeps, with which a later command can run the same
+    again. hook: changes data sets on their way. again: look again at what was held or failed.
     """
 
     ledger: Ledger
     judge: Judge
+    version: str = ""
+    source: Mapping[str, str] = field(default_factory=dict)
     policies: Policies = field(default_factory=Policies)
     pace: Pace = field(default_factory=Pace)
     hook: Hook | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[int, int], None] | None = None
+    again: bool = False
 
 
 def take_in(conn: Connection, study: Study, key: StudyKey, plan: Plan) -> Entry:
@@ -82,185 +111,205 @@ def take_in(conn: Connection, study: Study, key: StudyKey, plan: Plan) -> Entry:
     with which no other study would fare better, and XNATLockError when another process has it in
     hand.
     """
+    seen = fingerprint((f"{f.path} {f.size} {f.modified}" for f in study.files), plan)
     with plan.ledger.lock(conn.server, key):
-        return _guarded(
-            conn, key, plan, lambda journal: _from_folder(conn, study, key, plan, journal)
-        )
+        return _guarded(conn, key, plan, seen, lambda way: _from_folder(way, study))
 
 
 def take_row(
     conn: Connection,
     row: PrearchiveRow,
     key: StudyKey,
-    headers: Callable[[], Sequence[Any]],
+    read: Callable[[], Arrived],
     plan: Plan,
 ) -> Entry:
-    """Take one built row of the prearchive as far as it may go. headers: read when they are
-    needed.
-    """
+    """Take one built row of the prearchive as far as it may go. read: called when it is needed."""
+    seen = fingerprint((row.url, row.lastmod), plan)
     with plan.ledger.lock(conn.server, key):
-        return _guarded(
-            conn, key, plan, lambda journal: _from_row(conn, row, key, headers, plan, journal)
-        )
+        return _guarded(conn, key, plan, seen, lambda way: _from_row(way, row, read))
 
 
-def _guarded(conn: Connection, key: StudyKey, plan: Plan, go: Callable[[Journal], None]) -> Entry:
+def fingerprint(words: Iterable[str], plan: Plan) -> str:
+    """A word that changes when the study or what is asked of it does."""
+    digest = hashlib.sha256(plan.version.encode())
+    for word in sorted(words):
+        digest.update(b"\0" + word.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:24]
+
+
+def rests(entry: Entry | None, seen: str, plan: Plan) -> bool:
+    """Whether there is nothing to do: done, or held as it was seen before and nobody decided."""
+    if entry is None or plan.again or entry.facts.get("seen") != seen:
+        return False
+    return entry.stage in (stages.DONE, stages.HELD, stages.REJECTED, stages.DELETED)
+
+
+@dataclass
+class _Way:
+    """One study on its way."""
+
+    conn: Connection
+    key: StudyKey
+    plan: Plan
+    journal: Journal
+
+    def entry(self) -> Entry | None:
+        return self.plan.ledger.read(self.conn.server, self.key)
+
+
+def _guarded(
+    conn: Connection, key: StudyKey, plan: Plan, seen: str, go: Callable[[_Way], None]
+) -> Entry:
     journal = plan.ledger.journal(conn.server, key)
+    before = plan.ledger.read(conn.server, key)
+    if before is not None and rests(before, seen, plan):
+        return before
     try:
-        go(journal)
+        go(_Way(conn, key, plan, journal))
     except StudyHeldError as error:
-        journal(stages.HELD, error.reason, log=error.log or None)
+        journal(stages.HELD, error.reason, log=error.log or None, seen=seen)
     except (XNATAuthError, XNATLockError):
         raise
-    except XNATError as error:
-        # An outage, a time-out or a surprise: nothing is decided, `intake retry` looks again.
+    except (XNATError, OSError) as error:
+        # An outage, a time-out or a surprise: nothing is decided, the next run looks again.
         journal(stages.FAILED, f"{type(error).__name__}: {error}")
+    else:
+        journal(stages.DONE, seen=seen, log=None)
     entry = plan.ledger.read(conn.server, key)
-    assert entry is not None
+    if entry is None:
+        raise XNATIntegrityError(
+            f"{key}: the ledger below {plan.ledger.root} forgets what it is told"
+        )
     return entry
 
 
-def _from_folder(
-    conn: Connection, study: Study, key: StudyKey, plan: Plan, journal: Journal
-) -> None:
-    entry = plan.ledger.read(conn.server, key)
-    if entry is not None and entry.stage == stages.DONE:
-        return
+def _from_folder(way: _Way, study: Study) -> None:
+    plan = way.plan
     count = f"{len(study.files)} files, {len(study.series)} series"
-    journal(stages.FOUND, count, problems=[p.detail for p in study.problems] or None)
-    judgement = _judge(key, [*study.files, *_damaged(study)], plan, journal, ())
-    _wait_for_human(key, plan, conn.server, judgement)
-    change = Change(plan.hook) if plan.hook is not None else None
+    way.journal(stages.FOUND, count, source={**plan.source})
+    odd = [read_header(path) for path in study.odd]
+    judgement = _judge(way, [*study.files, *odd], None)
+    copies = [f"{p.path}: {p.detail}" for p in study.problems if p.path not in study.odd]
+    notes = [("Left out", copies), ("Notes", study.notes)]
+    if copies or study.notes:
+        judgement.report(notes)
+    _wait_for_human(way, judgement)
     brought = bring_in(
-        conn,
-        key,
+        way.conn,
+        way.key,
         study.files,
         pace=plan.pace,
-        journal=journal,
+        journal=way.journal,
         parameters=plan.parameters,
-        change=change,
+        change=Change(plan.hook) if plan.hook is not None else None,
         progress=plan.progress,
     )
-    sent = _sent(plan, conn.server, key, brought.sent)
-    _finish(conn, key, plan, journal, judgement, sent)
-    if plan.policies.of(key.project).delete_source and change is None:
-        _delete_source(study, journal)
-    journal(stages.DONE)
+    proof = _finish(way, judgement, _sent(way, brought.sent), notes)
+    if plan.policies.of(way.key.project).delete_source:
+        _delete_source(study, proof, way)
 
 
-def _damaged(study: Study) -> list[Any]:
-    """Files that are no part of a series because they are cut: QC shall see them too."""
-    from ..dicom import read_header
-
-    return [read_header(problem.path) for problem in study.problems if problem.kind == "truncated"]
-
-
-def _from_row(
-    conn: Connection,
-    row: PrearchiveRow,
-    key: StudyKey,
-    headers: Callable[[], Sequence[Any]],
-    plan: Plan,
-    journal: Journal,
-) -> None:
-    journal(stages.FOUND, f"prearchive row {row.url}", row=row.url)
-    judgement = _judge(key, headers(), plan, journal, ())
-    policy = plan.policies.of(key.project)
-    entry = plan.ledger.read(conn.server, key)
-    failed = judgement.status == "fail"
-    if failed and policy.on_fail == QUARANTINE and not decision_of(entry):
-        _quarantine(conn, row, policy, key, judgement)
-    _wait_for_human(key, plan, conn.server, judgement)
-    _finish(conn, key, plan, journal, judgement, {})
-    journal(stages.DONE)
+def _from_row(way: _Way, row: PrearchiveRow, read: Callable[[], Arrived]) -> None:
+    way.journal(stages.FOUND, f"prearchive row {row.url}", source={**way.plan.source}, row=row.url)
+    arrived = read()
+    judgement = _judge(way, arrived.headers, arrived.open_file)
+    policy = way.plan.policies.of(way.key.project)
+    if judgement.status == "fail" and policy.on_fail == QUARANTINE and not decision_of(way.entry()):
+        _quarantine(way, row, policy.quarantine_project, judgement)
+    _wait_for_human(way, judgement)
+    _finish(way, judgement, {}, [("Notes", arrived.notes)])
 
 
 def _judge(
-    key: StudyKey,
-    headers: Sequence[Any],
-    plan: Plan,
-    journal: Journal,
-    notes: Sequence[tuple[str, Sequence[str]]],
+    way: _Way, headers: Sequence[Header], open_file: Callable[[Header], Dataset] | None
 ) -> Judgement:
-    judgement = plan.judge(key, headers, notes)
+    judgement = way.plan.judge(way.key, headers, open_file)
     told = "; ".join(judgement.reasons[:3]) or "every rule is met"
-    journal(
-        stages.CHECKED, f"{judgement.status}: {told}", verdict={**judgement.verdict}, held_for=None
+    way.journal(
+        stages.CHECKED,
+        f"{judgement.status}: {told}",
+        verdict={**judgement.verdict},
+        reasons=list(judgement.reasons),
     )
     return judgement
 
 
-def _wait_for_human(key: StudyKey, plan: Plan, server: str, judgement: Judgement) -> None:
+def _wait_for_human(way: _Way, judgement: Judgement) -> None:
     """Raises StudyHeldError unless policy or a human lets the study go on."""
-    policy = plan.policies.of(key.project)
-    decision = decision_of(plan.ledger.read(server, key))
+    policy = way.plan.policies.of(way.key.project)
+    decision = decision_of(way.entry())
     if decision is not None and blocks(decision):
-        raise StudyHeldError(key, f"rejected by {decision['who']}: {decision['why']}")
-    if policy.after(judgement.status) == ARCHIVE or (
-        decision is not None and decision["status"] == judgement.status
-    ):
+        raise StudyHeldError(way.key, f"rejected by {decision['who']}: {decision['why']}")
+    if policy.after(judgement.status) == ARCHIVE:
+        return
+    if decision is not None and covers(decision, judgement.status, judgement.reasons):
         return
     reasons = "; ".join(judgement.reasons) or "policy holds it"
-    raise StudyHeldError(key, f"QC says {judgement.status}: {reasons}")
+    raise StudyHeldError(way.key, f"QC says {judgement.status}: {reasons}")
 
 
-def _quarantine(
-    conn: Connection, row: PrearchiveRow, policy: Policy, key: StudyKey, judgement: Judgement
-) -> None:
+def _quarantine(way: _Way, row: PrearchiveRow, project: str, judgement: Judgement) -> None:
     """Move a failed row away (matrix: only after looking: the row was just read)."""
-    moved = prearchive.move(conn, row, policy.quarantine_project)
+    moved = prearchive.move(way.conn, row, project)
     told = "; ".join(judgement.reasons)
-    raise StudyHeldError(key, f"moved to {moved.url} because QC says fail: {told}")
+    raise StudyHeldError(way.key, f"moved to {moved.url} because QC says fail: {told}")
 
 
-def _sent(plan: Plan, server: str, key: StudyKey, sent: Mapping[str, str]) -> Mapping[str, str]:
+def _sent(way: _Way, sent: Mapping[str, str]) -> Mapping[str, str]:
     """Names and MD5 sums of what was sent, by an earlier run if not by this one."""
-    entry = plan.ledger.read(server, key)
+    entry = way.entry()
     before: Mapping[str, str] = entry.facts.get("sent", {}) if entry is not None else {}
     return {name: md5 or before.get(name, "") for name, md5 in sent.items()}
 
 
-def _finish(
-    conn: Connection,
-    key: StudyKey,
-    plan: Plan,
-    journal: Journal,
-    judgement: Judgement,
-    sent: Mapping[str, str],
-) -> None:
+def _finish(way: _Way, judgement: Judgement, sent: Mapping[str, str], notes: Notes) -> Proof | None:
     """Dry run, archive, prove, record."""
-    sight = look(conn, key)
+    sight = look(way.conn, way.key)
+    told: list[str] = []
     if sight.row is not None and sight.experiment is None:
-        _refuse_findings(key, validate(conn, key), journal)
-    settled = archive(conn, key, pace=plan.pace, journal=journal)
-    proof = _prove(conn, settled.experiment, sent)
-    journal(stages.VERIFIED, str(proof) if proof else "no list of what was sent", sent=None)
+        told = refuse_findings(way.key, validate(way.conn, way.key), way.journal)
+    settled = archive(way.conn, way.key, pace=way.plan.pace, journal=way.journal)
+    proof = _prove(way, settled.experiment, sent)
+    files = judgement.report([("The server's dry run", told or ["nothing against it"]), *notes])
     record_results(
-        conn,
-        key,
+        way.conn,
+        way.key,
         settled.experiment,
         status=judgement.status,
         reasons=judgement.reasons,
         series=judgement.series,
-        policy=plan.policies.of(key.project),
-        files=judgement.files,
+        policy=way.plan.policies.of(way.key.project),
+        files=files,
     )
-    journal(
+    way.journal(
         stages.RECORDED,
-        f"quality, {key.session}_QC and resource QC",
+        f"quality, {way.key.session}_QC and resource QC",
         experiment=settled.experiment.id,
     )
+    return proof
 
 
-def _prove(conn: Connection, experiment: Experiment, sent: Mapping[str, str]) -> Proof | None:
-    return verify(conn, experiment, sent) if sent else None
+def _prove(way: _Way, experiment: Experiment, sent: Mapping[str, str]) -> Proof | None:
+    """The archive holds what was sent; a study that grew after it was archived is held."""
+    if not sent:
+        way.journal(stages.VERIFIED, "came from elsewhere, so there is no list to compare with")
+        return None
+    try:
+        proof = verify(way.conn, experiment, sent)
+    except XNATIntegrityError as error:
+        raise StudyHeldError(
+            way.key, f"{error}; archive the rest with append, or by hand"
+        ) from error
+    way.journal(stages.VERIFIED, str(proof), proof=str(proof))
+    return proof
 
 
-def _refuse_findings(key: StudyKey, findings: Sequence[ServerFinding], journal: Journal) -> None:
+def refuse_findings(
+    key: StudyKey, findings: Sequence[ServerFinding], journal: Journal
+) -> list[str]:
+    """What the server's dry run said, as lines. Raises StudyHeldError when archiving would fail."""
     told = [f"{found.code} {found.type}: {found.message}" for found in findings]
-    journal(
-        stages.BUILT, "validated: " + ("; ".join(told) or "nothing against it"), validation=told
-    )
+    journal(stages.BUILT, "validated: " + ("; ".join(told) or "nothing against it"))
     bad = [
         line
         for found, line in zip(findings, told, strict=True)
@@ -268,26 +317,18 @@ def _refuse_findings(key: StudyKey, findings: Sequence[ServerFinding], journal: 
     ]
     if bad:
         raise StudyHeldError(key, f"the server's validation says {'; '.join(bad)}")
+    return told
 
 
-def _delete_source(study: Study, journal: Journal) -> None:
-    """Only after proof, and only files whose images the archive holds. Copies and cut files
-    stay.
+def _delete_source(study: Study, proof: Proof | None, way: _Way) -> None:
+    """Only after proof, and only files whose images the archive holds, unchanged since they were
+    read. Copies and cut files stay, and everything where the proof is by number alone.
     """
+    if proof is None or proof.renamed or way.plan.hook is not None:
+        why = "the archive's files cannot be compared with these one by one"
+        way.journal(stages.RECORDED, f"the source is kept: {why}")
+        return
+    refuse_changed(make_images(study.files))
     for header in study.files:
         Path(header.path).unlink(missing_ok=True)
-    journal(stages.RECORDED, f"deleted {len(study.files)} files of the source")
-
-
-def is_deletable(entry: Entry, policy: Policy, now: str, age_days: float) -> bool:
-    """Whether a failed row may go: policy says so by name, it failed, nobody approved it, it is
-    old.
-    """
-    return (
-        policy.on_fail == DELETE
-        and entry.stage == stages.HELD
-        and entry.verdict == "fail"
-        and decision_of(entry) is None
-        and age_days >= policy.delete_after_days > 0
-        and bool(now)
-    )
+    way.journal(stages.RECORDED, f"deleted {len(study.files)} files of the source")

@@ -43,6 +43,7 @@ ARCHIVED = "archived"
 VERIFIED = "verified"
 RECORDED = "recorded"
 DONE = "done"
+DELETED = "deleted"
 FAILED = "failed"
 STAGES = (
     FOUND,
@@ -58,6 +59,7 @@ STAGES = (
     VERIFIED,
     RECORDED,
     DONE,
+    DELETED,
     FAILED,
 )
 """In the order in which a study passes them; `HELD`, `REJECTED` and `FAILED` wait for somebody."""

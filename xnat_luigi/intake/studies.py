@@ -85,6 +85,16 @@ class Study:
         """The first value that a file of this study has for a field, "" when none has one."""
         return next((v for header in self.files if (v := header.get(keyword))), "")
 
+    @property
+    def odd(self) -> tuple[str, ...]:
+        """Paths that are not sent and that QC must see: cut, unclear or contradicting files.
+
+        Exact copies are not among them: leaving one of two equal files out loses nothing.
+        """
+        sent = {header.path for header in self.files}
+        found = (p.path for p in self.problems if p.kind != DUPLICATE and p.path not in sent)
+        return tuple(dict.fromkeys(found))
+
     def of_kind(self, *kinds: str) -> tuple[Problem, ...]:
         return tuple(problem for problem in self.problems if problem.kind in kinds)
 
