@@ -128,9 +128,10 @@ def test_a_file_that_changes_after_it_was_looked_at_stops(line: Line) -> None:
 def test_B1_4_an_empty_answer_is_a_failure(line: Line) -> None:
     """Every upload is answered with nothing: three tries, then an error, nothing believed."""
     line.server.faults.add(Fault(method="POST", path="/services/import", status=200, body=""))
-    with pytest.raises((XNATResponseError, StudyHeldError)):
+    with pytest.raises(XNATResponseError, match="empty"):
         bring(line)
     assert line.imports == 3 and line.rows() == []
+    assert line.clock >= 2 * 30  # the grace of every upload
 
 
 def test_the_history_says_what_was_sent(

@@ -220,6 +220,7 @@ class _Course:
         refuse_changed(self.images)
         self.sends += 1
         self.must_build = True
+        self.watch.expect()
         sending = Sending(self.images, self.key.study_uid, self.change, self.progress)
         count = f"{len(self.images)} files, {sending.size} bytes"
         self.journal(ledger.SENDING, f"upload {self.sends}: {count}")

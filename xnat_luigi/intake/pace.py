@@ -54,6 +54,10 @@ class Watch:
         self._missing_since = None
         self._rest()
 
+    def expect(self) -> None:
+        """Something was done that should appear: its grace begins at the next look."""
+        self._missing_since = None
+
     def missing(self, grace: float | None = None) -> bool:
         """Sleep until the next look for something that should appear.
 
