@@ -114,11 +114,12 @@ class StagedResourceTarget(PlacedTarget):
         return origin, tuple(contents.list_files(connection, address, self.resource))
 
     def _origin(self, found: Experiment, row: Resource, below: str | None) -> Origin:
+        subject = absence.find_subject(self.connect(), self.project, found.subject_id)
         return Origin(
             server=self.connect().server,
             project=self.project,
             subject_id=found.subject_id,
-            subject_label=found.subject_label,
+            subject_label=subject.label if subject else "",
             experiment_id=found.id,
             experiment_label=found.label,
             category=row.category if below else "resources",

@@ -317,8 +317,12 @@ class Step(StepOptions):
         return found
 
     def _labels(self, target: ResourceTarget) -> dict[str, str]:
-        found = absence.find_experiment(self.connect(), self.project, target.experiment)
-        return {"subject": found.subject_label, "session": found.label} if found else {}
+        connection = self.connect()
+        found = absence.find_experiment(connection, self.project, target.experiment)
+        if found is None:
+            return {}
+        subject = absence.find_subject(connection, self.project, found.subject_id)
+        return {"session": found.label, **({"subject": subject.label} if subject else {})}
 
     def _parameters(self) -> dict[str, str]:
         return {
