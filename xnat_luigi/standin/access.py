@@ -8,11 +8,12 @@ import re
 import uuid
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlencode
 
 from .state import State
-from .wire import Answer, Request, status_page
+from .wire import Answer, Refusal, Request, status_page
 
-__all__ = ["Access", "LOGIN_PAGE", "is_browser", "login_page"]
+__all__ = ["LOGIN_PAGE", "Access", "csrf_token", "is_browser", "login_page"]
 
 BROWSERS = re.compile(r"MSIE|Mozilla|AppleWebKit|Opera")
 LOGIN_PAGE = "/app/template/Login.vm"
@@ -49,9 +50,10 @@ class Access:
     def check(self, request: Request, *, open_address: bool) -> Answer | None:
         """Sets `request.user` and `request.session`.
 
-        Returns: the refusal, or None when the handler may go on. Cookies to set are left in
-        `request.variables["set-cookie"]` by `cookies()`.
+        Returns: the refusal, or None when the handler may go on.
         """
+        if self.state.preferences["securityChannel"] == "https":
+            return redirect(self._secure(request))
         given = request.headers.get("authorization", "")
         session = read_cookie(request.headers, "JSESSIONID")
         login = self.state.users.use_session(session) if session else None
@@ -61,12 +63,34 @@ class Access:
             refusal = self._basic(request, given[6:], login)
             if refusal is not None:
                 return refusal
+            if not self.state.preferences["initialized"]:
+                return Answer.text("Site has not yet been configured.", 403)
         guarded = request.path.startswith(GUARDED)
+        if guarded and not open_address:
+            self._check_token(request)
         if request.user != "guest":
             return self._check_account(request)
         if open_address or not guarded or not self.state.preferences["requireLogin"]:
             return None
         return self.challenge(request)
+
+    @staticmethod
+    def _secure(request: Request) -> str:
+        query = f"?{urlencode(request.query.pairs)}" if request.query else ""
+        plain = request.base.removeprefix("http://")
+        return f"https://{plain}{request.path}{query}"
+
+    def _check_token(self, request: Request) -> None:
+        """The CSRF token, asked of browsers only (wire contract A 1.3).
+
+        Raises: `Refusal` 500.
+        """
+        if not self.state.preferences["enableCsrfToken"] or not is_browser(request.headers):
+            return
+        if request.method in ("POST", "PUT", "DELETE") and (
+            request.query.raw("XNAT_CSRF") != csrf_token(request.session)
+        ):
+            raise Refusal(500, "Invalid CSRF token.")
 
     def _basic(self, request: Request, encoded: str, login: str | None) -> Answer | None:
         try:
@@ -134,6 +158,11 @@ class Access:
         if request.session and request.session != read_cookie(request.headers, "JSESSIONID"):
             found.append(f"JSESSIONID={request.session}; Path={path}; HttpOnly")
         return found
+
+
+def csrf_token(session: str) -> str:
+    """The token that belongs to a session."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, session))
 
 
 def redirect(target: str) -> Answer:

@@ -171,8 +171,10 @@ class App:
             if headers.get("expect", "").lower() == "100-continue" and raw.transport is not None:
                 raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body.path, body.size = await self._spool(raw)
-        if self.context and (path == self.context or path.startswith(self.context + "/")):
-            path = path[len(self.context) :] or "/"
+        if self.context and not path.startswith(CONTROL):
+            inside = path == self.context or path.startswith(self.context + "/")
+            # Another path belongs to no application of the imitated server: nothing is there.
+            path = (path[len(self.context) :] or "/") if inside else f"/outside{path}"
         base = f"{raw.scheme}://{raw.host}{self.context}"
         return Request(
             raw.method, path, Params.parse(query), headers, body, base=base, context=self.context

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..access import Access
+from ..access import Access, csrf_token
 from ..state import State
 from ..wire import Answer, Params, Refusal, Request
 from . import Route
@@ -22,7 +22,7 @@ def get_session(request: Request, state: State) -> Answer:
         request.session = opened
     text = request.session
     if request.query.flag("CSRF"):
-        text += "; XNAT_CSRF=00000000-0000-0000-0000-000000000000"
+        text += f"; XNAT_CSRF={csrf_token(request.session)}"
     return Answer.text(text)
 
 

@@ -49,6 +49,15 @@ def get_preference(request: Request, state: State) -> Answer:
     return Answer.text(value if isinstance(value, str) else json.dumps(value))
 
 
+def get_uptime(request: Request, state: State) -> Answer:
+    """How long the server has been running."""
+    minutes, seconds = divmod(int(state.clock.time() - state.started), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = {"days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
+    return Answer.json({name: str(value) for name, value in parts.items()})
+
+
 def get_preferences(request: Request, state: State) -> Answer:
     """All preferences."""
     return Answer.json({name: state.preferences[name] for name in state.preferences})
@@ -98,6 +107,7 @@ ROUTES = [
     Route("POST", "/xapi/siteConfig", set_preferences),
     Route("GET", "/xapi/siteConfig/buildInfo", get_build, open=True),
     Route("GET", "/xapi/siteConfig/buildInfo/{NAME}", get_build, open=True),
+    Route("GET", "/xapi/siteConfig/uptime", get_uptime),
     Route("GET", "/xapi/siteConfig/{NAME}", get_preference, open=True),
     Route("POST", "/xapi/siteConfig/{NAME}", set_preferences),
     Route("GET", "/xapi/schemas", list_schemas),

@@ -34,6 +34,7 @@ class State:
     def __init__(self, root: Path, clock: Clock | None = None) -> None:
         self.root = root
         self.clock = clock or Clock()
+        self.started = self.clock.time()
         for name in ("archive", "prearchive", "cache", "tmp"):
             (root / name).mkdir(parents=True, exist_ok=True)
         self.archive = root / "archive"
