@@ -84,7 +84,8 @@ def read_column(kind: str, name: str) -> Column | None:
         xsi_type, _, path = name.partition("/")
         typed = _spelled(xsi_type)
         plain = re.sub(r"\[[^\]]*\]", "", path)
-        known = plain.lower().startswith(("meta/", "xnat_")) or not knows(typed)
+        free = ("meta/", "xnat_", "fields/field/")  # the text of a custom variable: field/field
+        known = plain.lower().startswith(free) or not knows(typed)
         if not known and field_type(typed, plain) is None:
             raise UnknownColumn(name)
         return Column(name.lower(), xsi_type.lower(), path.lower())
@@ -261,16 +262,20 @@ def _of_resource(resource: Resource | None, column: Column) -> Any:
 # Filters -----------------------------------------------------------------------------------------
 
 
-def matches(wanted: str, value: str) -> bool:
-    """Whether a value meets a filter: a list, a wildcard, a range or equality (A 3.4)."""
-    return any(_matches_one(one.strip(), value) for one in wanted.split(","))
-
-
 _DATE = re.compile(r"(\d\d)/(\d\d)/(\d{4})")
+_DATES = ("date", "dob", "insert_date", "last_modified")
 
 
-def _matches_one(wanted: str, value: str) -> bool:
+def matches(column: Column, wanted: str, value: str) -> bool:
+    """Whether a value meets a filter: a list, a wildcard, a range or equality (A 3.4)."""
+    dated = column.path.rpartition("/")[2] in _DATES
+    return any(_matches_one(one.strip(), value, dated) for one in wanted.split(","))
+
+
+def _matches_one(wanted: str, value: str, dated: bool) -> bool:
     dates = _DATE.findall(wanted)
+    if dated and not dates:
+        return False  # an ISO date falls apart at its first hyphen
     if dates:
         first = "{2}-{0}-{1}".format(*dates[0])
         last = "{2}-{0}-{1}".format(*dates[-1])

@@ -152,7 +152,7 @@ def _meets(state: State, item: Item, column: Column, value: str, project: str) -
     from ..render.tables import cell
 
     found = rows_of(state, item, [column], project)
-    return any(matches(value, cell(row.get(column.key))) for row in found)
+    return any(matches(column, value, cell(row.get(column.key))) for row in found)
 
 
 def uri_of(state: State, item: Item) -> str:
