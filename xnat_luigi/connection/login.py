@@ -32,8 +32,6 @@ from .transport import Body, Interface, NotSentError, Query, Reply, Transport
 
 __all__ = ["Answer", "Connection", "Stream", "Wait"]
 
-logger = logging.getLogger(__name__)
-
 FRESH = 20.0
 """seconds for which a login that was just confirmed is not doubted because of an empty listing"""
 _HEAD = 8192
@@ -53,6 +51,8 @@ class Connection:
         The server's authentication provider (S-010).
     session : str, optional
         A session that exists already, in place of a login (S-048). It is never renewed.
+    logger : logging.Logger, optional
+        Where messages go, in place of the module's own.
     sleep, clock, today : callable
         Sleeping, monotonic seconds, and seconds since the epoch; injected by tests.
     """
@@ -64,6 +64,7 @@ class Connection:
         *,
         provider: str | None = None,
         session: str | None = None,
+        logger: logging.Logger | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         today: Callable[[], float] = time.time,
@@ -72,6 +73,7 @@ class Connection:
         self._credentials = None if session else credentials
         self._provider = provider
         self._borrowed = session
+        self._logger = logger or logging.getLogger(__name__)
         self._sleep = sleep
         self._clock = clock
         self._today = today
@@ -369,6 +371,7 @@ class Connection:
             **sending.timeouts(self.policy),  # type: ignore[arg-type]
         )
         self._expiration = reply.expiration or self._expiration
+        self._logger.debug("%s: %s", self._where(sending), reply.status)
         return reply
 
     def _doubtful(self, answer: Answer, cookie: str) -> bool:
@@ -415,7 +418,7 @@ class Connection:
                 f"{self._where(sending)}: the server does not take the login of {self._user!r} "
                 "(asked twice)"
             )
-        logger.info("%s does not know us any more; logging in again", self.server)
+        self._logger.info("%s does not know us any more; logging in again", self.server)
         self._log_in(generation)
 
     def _wait_or_raise(
@@ -426,7 +429,7 @@ class Connection:
         pause = waits.next_wait()
         if pause is None or not sending.rewind():
             raise error
-        logger.info("%s; again in %.1f s", error, pause)
+        self._logger.info("%s; again in %.1f s", error, pause)
         self._sleep(pause)
 
     def _later_or_raise(self, sending: Sending, waits: RetryPolicy, answer: Answer) -> None:
@@ -443,7 +446,7 @@ class Connection:
         pause = waits.next_wait(after, most=2 if status == 500 else None)
         if pause is None or not sending.rewind():
             raise refusal(where, answer, after)
-        logger.info("%s: %s; again in %.1f s", where, status, pause)
+        self._logger.info("%s: %s; again in %.1f s", where, status, pause)
         self._sleep(pause)
 
     def _where(self, sending: Sending) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "list_projects",
     "list_resources",
     "list_scan_types",
+    "list_scanners",
     "list_scans",
     "list_session_files",
     "list_session_stamps",
@@ -386,6 +387,12 @@ def list_scan_types(conn: Connection, project: str | None = None) -> list[str]:
     """Return the types of scans that a project, or the site, has (B 10)."""
     rows = read_table(conn.request("GET", uris.scan_types(project), query={"format": "json"}))
     return [value for row in rows if (value := cell(row, "type"))]
+
+
+def list_scanners(conn: Connection, project: str | None = None) -> list[str]:
+    """Return the scanners that the sessions of a project, or the site, name (B 10)."""
+    rows = read_table(conn.request("GET", uris.scanners(project), query={"format": "json"}))
+    return [value for row in rows if (value := cell(row, "scanner"))]
 
 
 def list_users(conn: Connection) -> list[User]:

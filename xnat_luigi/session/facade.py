@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseXNATSession", "XNATSession"]
 
 Self = TypeVar("Self", bound="BaseXNATSession")
+Made = TypeVar("Made")
 
 
 class BaseXNATSession(Verbs):
@@ -380,13 +381,14 @@ class BaseXNATSession(Verbs):
             raise XNATNotConnectedError(f"the session with {self.server} was disconnected")
         return self.connection
 
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+    def _once(self, name: str, make: Callable[[], Made]) -> Made:
         """The same object at each call, while the session lives."""
         if self._disconnected:
             raise XNATNotConnectedError(f"the session with {self.server} was disconnected")
         if name not in self._made:
             self._made[name] = make()
-        return self._made[name]
+        found: Made = self._made[name]
+        return found
 
     def _listing(self, name: str, uri: str, lookup: str, xsi_type: str) -> core.XNATListing:
         def make() -> core.XNATListing:
@@ -398,8 +400,7 @@ class BaseXNATSession(Verbs):
                 xsi_type=xsi_type,
             )
 
-        found: core.XNATListing = self._once(name, make)
-        return found
+        return self._once(name, make)
 
 
 class XNATSession(BaseXNATSession):
