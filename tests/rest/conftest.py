@@ -12,10 +12,14 @@ from xnat_luigi.connection.transport import Transport
 from xnat_luigi.standin import StandIn
 
 
+def no_sleep(seconds: float) -> None:
+    """Waits are not slept here."""
+
+
 @pytest.fixture
 def conn(standin: StandIn) -> Iterator[Connection]:
     """Our user, an administrator."""
-    connection = Connection(Transport(standin.url), Credentials("admin", "admin"))
+    connection = Connection(Transport(standin.url), Credentials("admin", "admin"), sleep=no_sleep)
     yield connection
     connection.close()
 
@@ -24,7 +28,7 @@ def conn(standin: StandIn) -> Iterator[Connection]:
 def reader(standin: StandIn) -> Iterator[Connection]:
     """A user who may read project P1 and nothing else."""
     standin.add_user("looker", "secret", P1="collaborator")
-    connection = Connection(Transport(standin.url), Credentials("looker", "secret"))
+    connection = Connection(Transport(standin.url), Credentials("looker", "secret"), sleep=no_sleep)
     yield connection
     connection.close()
 
