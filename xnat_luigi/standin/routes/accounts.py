@@ -301,6 +301,11 @@ def get_projects(request: Request, state: State) -> Answer:
     return Answer.json([project for project, _ in _memberships(state, user.login)])
 
 
+def set_up(state: State) -> None:
+    """Lets aliases and secrets of tokens log in like names and passwords."""
+    state.authenticators.append(state.part(Tokens).check)
+
+
 _USER = "/xapi/users/{USER}"
 ROUTES = [
     Route("GET", "/data/services/tokens/{OPERATION}", get_token, archive=False),
