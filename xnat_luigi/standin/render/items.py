@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -174,6 +175,8 @@ def item_json(state: State, item: Item) -> dict[str, Any]:
 
 def answer_item(request: Request, state: State, item: Item) -> Answer:
     """The document in the format asked for: a page unless something else is said (A 0.2)."""
+    if "handler" in request.query:
+        raise Refusal(400, f"Unsupported response handler: {request.query.get('handler')}")
     kind = request.format
     if not kind:
         accepted = request.accepts("text/html", "text/xml", "application/xml")
@@ -195,9 +198,15 @@ def answer_item(request: Request, state: State, item: Item) -> Answer:
         text = json.dumps({"items": items}, separators=(",", ":"), ensure_ascii=False)
         return Answer(body=text.encode(), content_type="application/json", chunked=True)
     if kind in ("xml", "text/xml", "application/xml"):
-        return Answer(body=item_xml(state, item), content_type="text/xml", chunked=True)
+        content = item_xml(state, item)
+        if request.query.flag("concealHiddenFields"):
+            content = _HIDDEN.sub(b"", content)
+        return Answer(body=content, content_type="text/xml", chunked=True)
     page = f"<!DOCTYPE html>\n<html><body><h1>{escape(item.label or item.id)}</h1></body></html>"
     return Answer(body=page.encode(), content_type="text/html", chunked=True)
+
+
+_HIDDEN = re.compile(rb"<!--hidden_fields\[.*?\]-->")
 
 
 # XML ---------------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ MODULES: tuple[str, ...] = (
     "resources",
     "files",
     "uploads",
+    "disk",
     "accounts",
     "imports",
     "prearchive",
