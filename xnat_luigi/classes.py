@@ -236,6 +236,8 @@ class ClassModel:
             body["_CONTAINED_IN"] = record.container
         if record.fields:
             body["_HAS_FIELDS"] = True
+        if record.xsi_type in _NAMED_BY:
+            body["__init__"] = _NAMED_BY[record.xsi_type]
         if record.kind == PART:
             body["_FIELD_NAME"] = record.field
             body["_PARENT_CLASS"] = _LaterClass(self, record.parent)
@@ -379,6 +381,45 @@ def _query(cls: Any, *constraints: Any) -> Query:
 _query.__name__ = "query"
 
 
+def _make_scan(
+    self: Any,
+    uri: str | None = None,
+    xnat_session: Any = None,
+    id_: str | None = None,
+    datafields: dict[str, Any] | None = None,
+    parent: Any = None,
+    type: str | None = None,
+    **kwargs: Any,
+) -> None:
+    """Stand for a scan, or make one in the session that is its parent (S-159)."""
+    if type is not None:
+        kwargs["type"] = type
+    mixin.ImageScanData.__init__(self, uri, xnat_session, id_, datafields, parent, **kwargs)
+
+
+def _make_project(
+    self: Any,
+    uri: str | None = None,
+    xnat_session: Any = None,
+    id_: str | None = None,
+    datafields: dict[str, Any] | None = None,
+    parent: Any = None,
+    name: str | None = None,
+    **kwargs: Any,
+) -> None:
+    """Stand for a project, or make one; the session is its parent (S-157)."""
+    if name is not None:
+        kwargs["name"] = name
+    mixin.ProjectData.__init__(self, uri, xnat_session, id_, datafields, parent, **kwargs)
+
+
+_NAMED_BY: Mapping[str, Callable[..., None]] = {
+    "xnat:imageScanData": _make_scan,
+    "xnat:projectData": _make_project,
+}
+"""constructors that the document gives parameters of their own (section 1.5.1)"""
+
+
 def _compared(prop: Property) -> Callable[[type], Any]:
     return lambda owner: Field(owner, prop.field, prop.type or "xs:string")
 
@@ -410,6 +451,8 @@ def _written_property(bases: tuple[type, ...], prop: Property) -> SchemaProperty
         found = inspect.getattr_static(base, prop.name, None)
         if isinstance(found, SchemaProperty) or not isinstance(found, property):
             continue
+        if prop.name != "id" and getattr(core.XNATObject, prop.name, None) is not None:
+            return None  # what every object has (uri, data...) is no field of any schema
         made = SchemaProperty(found.fget, found.fset, found.fdel, found.__doc__ or prop.doc)
         made.record = prop
         made.on_class = _compared(prop)

@@ -396,6 +396,17 @@ class PrearchiveScan(XNATBaseObject):
 
     _XSI_TYPE = "xnat_prearchive:scan"
 
+    def __init__(
+        self,
+        uri: str,
+        xnat_session: Any,
+        id_: str | None = None,
+        datafields: dict[str, Any] | None = None,
+        parent: Any = None,
+        fieldname: str | int | None = None,
+    ) -> None:
+        super().__init__(uri, xnat_session, id_, datafields, parent, fieldname)
+
     @property
     def data(self) -> dict[str, Any]:
         """`ID`, `xsiType` and `series_description`."""
@@ -515,6 +526,17 @@ class PrearchiveFile(XNATBaseObject):
     """A file of a scan in the prearchive."""
 
     _XSI_TYPE = "xnat_prearchive:file"
+
+    def __init__(
+        self,
+        uri: str,
+        xnat_session: Any,
+        id_: str | None = None,
+        datafields: dict[str, Any] | None = None,
+        parent: Any = None,
+        fieldname: str | int | None = None,
+    ) -> None:
+        super().__init__(uri, xnat_session, id_, datafields, parent, fieldname)
 
     @property
     def data(self) -> dict[str, Any]:

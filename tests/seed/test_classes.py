@@ -158,9 +158,10 @@ def test_the_second_connect_reads_no_schema(
         server.log.clear()
         with xnat_luigi.connect(server.url, user="admin", password="admin") as session:
             assert session.classes.MrSessionData
-        read = [one.path for one in server.requests if one.path.startswith("/xapi/schemas/")]
+            asked = [one.path for one in server.requests if one.method != "DELETE"]
+        read = [path for path in asked if path.startswith("/xapi/schemas/")]
         assert bool(read) is expected
-    assert len(server.requests) <= 5
+    assert len(asked) <= 5
 
 
 def test_a_value_outside_the_limits_is_refused_before_it_is_sent(
