@@ -120,14 +120,15 @@ class PrearchiveWork:
         if self.prearchive.get(project, row.timestamp, row.folder) is not None:
             self.fail(row, "ERROR", f"{target.url} already exists.")
             raise WorkFailed(f"{target.url} already exists")
+        # The files first: whoever sees the new row may archive it at once.
         old, old_document = self.prearchive.place(row), self.prearchive.document(row)
-        target = self.prearchive.add(target)
-        self.prearchive.set_status(target, "READY", own=True)
         _move_folder(old, self.prearchive.place(target))
         if old_document.is_file():
             xml = session_xml(row.built, project=project, subject=row.subject, label=row.name)
             write_file(self.prearchive.document(target), xml)
-        self.prearchive.delete(row)
+        with self.prearchive.store.writing():
+            target = self.prearchive.add(target)
+            self.prearchive.delete(row)
         return target
 
     def delete(self, row: Row, *, queued: bool = False) -> None:

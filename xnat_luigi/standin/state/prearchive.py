@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -138,7 +137,6 @@ class Prearchive:
         self.root = root / "prearchive"
         self.store = store
         self.clock = clock
-        self._creating = threading.Lock()
         store.declare(TABLES)
 
     # finding ------------------------------------------------------------------------------------
@@ -186,7 +184,7 @@ class Prearchive:
     def add(self, row: Row) -> Row:
         """Makes a row and its folder; a taken place gets `_1`, then `_1_2` ... (B 1.6)."""
         now = self.clock.stamp()
-        with self._creating, self.store.writing():
+        with self.store.writing():
             row.timestamp = row.timestamp or self.new_timestamp()
             number = 0
             while self.get(row.project, row.timestamp, row.folder) is not None:
