@@ -74,9 +74,7 @@ def test_A1_3_a_guest_where_a_login_is_needed_is_told_so(standin: StandIn, tried
         conn.request("GET", "/data/projects", query={"format": "json"})
 
 
-def test_S014_an_expired_password_has_an_error_of_its_own(
-    standin: StandIn, tried: Connect
-) -> None:
+def test_S014_an_expired_password_has_an_error_of_its_own(standin: StandIn, tried: Connect) -> None:
     standin.state.users.set("reader", expired=True)
     with pytest.raises(XNATExpiredCredentialsError, match="renew"):
         tried("reader").connection.logged_in()

@@ -120,7 +120,7 @@ class Reply:
         """Bytes of the body as announced, None when unknown."""
         text = self.headers.get("Content-Length", "")
         changed = "Transfer-Encoding" in self.headers or self._encoded
-        return int(text) if text.isdigit() and not changed else None
+        return int(text) if text.isascii() and text.isdigit() and not changed else None
 
     @property
     def expiration(self) -> tuple[float, float] | None:

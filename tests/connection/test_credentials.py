@@ -1,0 +1,152 @@
+"""Who we are: argument, environment, netrc, in this order (S-003 to S-008, fault row A3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xnat_luigi.connection.credentials import Credentials, find_credentials
+from xnat_luigi.exceptions import XNATConfigError
+
+SERVER = "https://xnat.example.org/site"
+EMPTY: dict[str, str] = {}
+
+
+def write(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    return {"HOME": str(tmp_path)}
+
+
+def test_S003_arguments_come_first(home: dict[str, str]) -> None:
+    environ = {**home, "XNAT_LUIGI_USER": "eve", "XNAT_LUIGI_PASSWORD": "no"}
+    found = find_credentials(SERVER, user="ann", password="pw", environ=environ)
+    assert found == Credentials("ann", "pw")
+
+
+def test_an_empty_password_is_one(home: dict[str, str]) -> None:
+    assert find_credentials(SERVER, user="ann", password="", environ=home) == Credentials("ann", "")
+
+
+def test_the_environment_comes_before_netrc(home: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path / ".netrc", "machine xnat.example.org login bob password b\n")
+    environ = {**home, "XNAT_LUIGI_USER": "eve", "XNAT_LUIGI_PASSWORD": "e"}
+    assert find_credentials(SERVER, environ=environ) == Credentials("eve", "e", "environment")
+
+
+@pytest.mark.parametrize(
+    "meant", ["https://other.example.org", "http://xnat.example.org", "https://xnat.example.org:1"]
+)
+def test_a_password_of_the_environment_goes_to_its_server_only(
+    home: dict[str, str], meant: str
+) -> None:
+    environ = {
+        **home,
+        "XNAT_LUIGI_USER": "eve",
+        "XNAT_LUIGI_PASSWORD": "e",
+        "XNAT_LUIGI_SERVER": meant,
+    }
+    assert find_credentials(SERVER, environ=environ) is None
+
+
+def test_S005_S006_netrc_in_the_home_folder_over_lines(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    write(tmp_path / ".netrc", "machine xnat.example.org\nlogin bob\npassword 's\"ecret'\n")
+    found = find_credentials(SERVER, environ=home)
+    assert found is not None
+    assert found.user == "bob"
+    assert found.source == str(tmp_path / ".netrc")
+
+
+def test_S008_another_netrc_file_in_place_of_all(home: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path / ".netrc", "machine xnat.example.org login bob password b\n")
+    other = write(tmp_path / "other", "machine xnat.example.org login ann password a\n")
+    environ = {**home, "XNAT_LUIGI_USER": "eve", "XNAT_LUIGI_PASSWORD": "e"}
+    found = find_credentials(SERVER, netrc_file=other, environ=environ)
+    assert found == Credentials("ann", "a", str(other))
+
+
+def test_the_variable_NETRC_names_the_file(home: dict[str, str], tmp_path: Path) -> None:
+    other = write(tmp_path / "named", "machine xnat.example.org login ann password a\n")
+    found = find_credentials(SERVER, environ={**home, "NETRC": str(other)})
+    assert found is not None
+    assert found.user == "ann"
+
+
+def test_S002_nothing_fitting_means_a_guest(home: dict[str, str], tmp_path: Path) -> None:
+    assert find_credentials(SERVER, environ=home) is None
+    write(tmp_path / ".netrc", "machine elsewhere login bob password b\n")
+    assert find_credentials(SERVER, environ=home) is None
+
+
+def test_the_entry_named_default_counts_for_all_hosts(home: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path / ".netrc", "default login bob password b\n")
+    found = find_credentials(SERVER, environ=home)
+    assert found is not None
+    assert found.user == "bob"
+
+
+def test_a_user_takes_the_password_of_that_user_only(home: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path / ".netrc", "machine xnat.example.org login bob password b\n")
+    found = find_credentials(SERVER, user="bob", environ=home)
+    assert found is not None
+    assert found.password == "b"
+    with pytest.raises(XNATConfigError, match="no password for user 'ann'"):
+        find_credentials(SERVER, user="ann", environ=home)
+
+
+def test_a_password_without_a_user_is_refused(home: dict[str, str]) -> None:
+    with pytest.raises(XNATConfigError, match="without a user") as caught:
+        find_credentials(SERVER, password="hush-hush", environ=home)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o666])
+@pytest.mark.parametrize("explicit", [True, False])
+def test_A3_S007_F18_open_to_others_is_refused_explicit_path_or_not(
+    home: dict[str, str], tmp_path: Path, mode: int, explicit: bool
+) -> None:
+    path = write(tmp_path / ".netrc", "machine xnat.example.org login b password hush\n", mode)
+    with pytest.raises(XNATConfigError, match=f"chmod 600 {path}") as caught:
+        find_credentials(SERVER, netrc_file=path if explicit else None, environ=home)
+    assert "hush" not in str(caught.value)
+
+
+def test_A3_broken_names_file_and_line_and_quotes_nothing(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    path = write(tmp_path / ".netrc", "machine xnat.example.org\nlogin b\nhush-hush here\n")
+    with pytest.raises(XNATConfigError, match=rf"{path} cannot be read, line \d") as caught:
+        find_credentials(SERVER, environ=home)
+    assert "hush" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_A3_an_entry_without_password_is_named(home: dict[str, str], tmp_path: Path) -> None:
+    write(tmp_path / ".netrc", "machine xnat.example.org login b\n")
+    with pytest.raises(XNATConfigError, match=r"xnat\.example\.org"):
+        find_credentials(SERVER, environ=home)
+
+
+def test_A3_a_named_file_that_is_missing_is_an_error(home: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(XNATConfigError, match="no netrc file"):
+        find_credentials(SERVER, netrc_file=tmp_path / "none", environ=home)
+
+
+def test_A3_binary_rubbish_is_an_error(home: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / ".netrc"
+    path.write_bytes(b"\xff\xfe\x00machine")
+    path.chmod(0o600)
+    with pytest.raises(XNATConfigError, match="cannot be read"):
+        find_credentials(SERVER, environ=home)
+
+
+def test_A4_no_password_in_the_repr() -> None:
+    assert "hush" not in repr(Credentials("ann", "hush"))
