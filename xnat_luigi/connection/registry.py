@@ -14,7 +14,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 from ..config import Settings
-from .credentials import find_credentials
+from .credentials import Credentials, find_credentials
 from .login import Connection
 from .transport import Transport, check_server
 
@@ -22,6 +22,9 @@ __all__ = ["close_all", "connection_for"]
 
 _Key = tuple[str, str | None, str | None]
 _open: dict[_Key, Connection] = {}
+"""by what was asked for"""
+_logins: dict[tuple[str, Credentials | None], Connection] = {}
+"""by what that came to: one login, however it was asked for"""
 _lock = threading.Lock()
 _ends_with: int | None = None
 
@@ -48,17 +51,21 @@ def connection_for(
         if found is None:
             settings = Settings.from_environ()
             credentials = find_credentials(address, user=user, netrc_file=netrc_file)
-            transport = Transport(address, policy=settings.policy, verify=settings.verify)
-            found = _open[key] = Connection(transport, credentials)
-            _end_with_process()
+            found = _logins.get((address, credentials))
+            if found is None:
+                transport = Transport(address, policy=settings.policy, verify=settings.verify)
+                found = _logins[address, credentials] = Connection(transport, credentials)
+                _end_with_process()
+            _open[key] = found
         return found
 
 
 def close_all() -> None:
     """End all sessions of this process; asking again opens new ones."""
     with _lock:
-        connections = list(_open.values())
+        connections = list(_logins.values())
         _open.clear()
+        _logins.clear()
     for connection in connections:
         with contextlib.suppress(Exception):  # at the end of a process nothing can be mended
             connection.close()
@@ -79,9 +86,10 @@ def _end_with_process() -> None:
 def _drop_after_fork() -> None:
     global _lock
     _lock = threading.Lock()
-    for connection in _open.values():
+    for connection in _logins.values():
         connection.drop()
     _open.clear()
+    _logins.clear()
 
 
 os.register_at_fork(after_in_child=_drop_after_fork)
