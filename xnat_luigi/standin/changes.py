@@ -261,6 +261,8 @@ def move(state: State, item: Item, user: str, **changes: Any) -> None:
     before = state.resources.item_folder(item)
     for name, value in changes.items():
         setattr(item, name, value)
+    if "project" in changes and item.kind == "experiment":
+        item.arc = state.items.current_arc(item.project)
     state.items.save(item, user)
     for below in _tree(state, item):
         if "project" in changes and below.pk != item.pk:

@@ -102,7 +102,7 @@ class DirectArchive:
 
     def place(self, row: DirectRow) -> Path:
         """The session's folder in the archive tree."""
-        arc = self.services.state.resources.current_arc(row.project)
+        arc = self.services.state.items.current_arc(row.project)
         return self.services.state.archive / row.project / arc / row.name
 
     def _set(self, row: DirectRow, status: str) -> None:
@@ -146,7 +146,7 @@ class DirectArchive:
     def _add(
         self, order: Order, header: Header, project: str, subject: str, session: str
     ) -> DirectRow | None:
-        arc = self.services.state.resources.current_arc(project)
+        arc = self.services.state.items.current_arc(project)
         if (self.services.state.archive / project / arc / session).exists():
             return None
         now = self.services.clock.stamp()

@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS item(
   label TEXT NOT NULL DEFAULT '', xsi_type TEXT NOT NULL, project TEXT NOT NULL DEFAULT '',
   parent INTEGER, fields TEXT NOT NULL DEFAULT '{}', children TEXT NOT NULL DEFAULT '{}',
   inserted TEXT NOT NULL, inserter TEXT NOT NULL DEFAULT '', modified TEXT NOT NULL,
-  deep_modified TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'active', event INTEGER);
+  deep_modified TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'active', event INTEGER,
+  arc TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS item_parent ON item(parent, kind);
 CREATE INDEX IF NOT EXISTS item_id ON item(kind, id);
 CREATE INDEX IF NOT EXISTS item_label ON item(project, kind, label);
@@ -30,6 +31,8 @@ CREATE INDEX IF NOT EXISTS share_project ON share(project);
 CREATE TABLE IF NOT EXISTS history(
   item INTEGER NOT NULL, document TEXT NOT NULL, ended TEXT NOT NULL, changed_by TEXT NOT NULL,
   event INTEGER);
+CREATE TABLE IF NOT EXISTS project_code(
+  project TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(project, name));
 CREATE TABLE IF NOT EXISTS used_project(id TEXT PRIMARY KEY);
 """
 
@@ -60,6 +63,8 @@ class Item:
     """Changes with anything below it as well: the concrete type's (wire contract A 3.7)."""
     status: str = "active"
     event: int | None = None
+    arc: str = ""
+    """The archive folder of a session: the project's current one when the session was made."""
     pk: int = 0
 
 
@@ -190,11 +195,13 @@ class Items:
         item.inserted = item.inserted or now
         item.inserter = item.inserter or user
         item.modified = item.deep_modified = now
+        if item.kind == "experiment":
+            item.arc = item.arc or self.current_arc(item.project)
         with self.store.writing():
             item.pk = self.store.insert(
                 "INSERT INTO item(kind, id, label, xsi_type, project, parent, fields, children,"
-                " inserted, inserter, modified, deep_modified, status, event)"
-                " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                " inserted, inserter, modified, deep_modified, status, event, arc)"
+                " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 item.kind,
                 item.id,
                 item.label,
@@ -209,9 +216,17 @@ class Items:
                 now,
                 item.status,
                 item.event,
+                item.arc,
             )
             self.touch(item.parent, now)
         return item
+
+    def current_arc(self, project: str) -> str:
+        """Where new sessions of a project go, `arc001` unless changed."""
+        arc = self.store.value(
+            "SELECT value FROM project_code WHERE project = ? AND name = 'current_arc'", project
+        )
+        return arc or "arc001"
 
     def save(self, item: Item, user: str = "admin") -> None:
         """Stores changed fields; the former state goes to the history, times move on."""
@@ -230,7 +245,7 @@ class Items:
             )
             self.store.change(
                 "UPDATE item SET id=?, label=?, xsi_type=?, project=?, parent=?, fields=?,"
-                " children=?, modified=?, deep_modified=?, status=?, event=? WHERE pk=?",
+                " children=?, modified=?, deep_modified=?, status=?, event=?, arc=? WHERE pk=?",
                 item.id,
                 item.label,
                 item.xsi_type,
@@ -242,6 +257,7 @@ class Items:
                 now,
                 item.status,
                 item.event,
+                item.arc,
                 item.pk,
             )
             item.modified = item.deep_modified = now

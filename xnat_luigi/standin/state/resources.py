@@ -106,7 +106,7 @@ class Resources:
             return self.archive / item.project / "subjects" / item.label
         parent = self.items.by_pk(item.parent)
         if item.kind == "experiment":
-            return self.archive / item.project / self.current_arc(item.project) / item.label
+            return self.archive / item.project / (item.arc or "arc001") / item.label
         assert parent is not None, f"{item.kind} {item.id} hangs below nothing"
         below = self.item_folder(parent)
         if item.kind == "scan":
@@ -114,13 +114,6 @@ class Resources:
         if item.kind == "assessor":
             return below / "ASSESSORS" / item.label
         return below / "PROCESSED" / _BAD.sub("_", item.id)
-
-    def current_arc(self, project: str) -> str:
-        """The project's current archive folder, `arc001` unless changed."""
-        arc = self.store.value(
-            "SELECT value FROM project_code WHERE project = ? AND name = ?", project, "current_arc"
-        )
-        return arc or "arc001"
 
     def _resource_folder(self, item: Item, label: str, direction: str) -> Path:
         base = self.item_folder(item)

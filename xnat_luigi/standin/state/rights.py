@@ -8,10 +8,6 @@ from .users import User, Users
 
 __all__ = ["Rights"]
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS project_code(
-  project TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(project, name));
-"""
 _GRANTS = {
     "owner": {"read", "create", "edit", "delete", "manage"},
     "member": {"read", "create", "edit"},
@@ -26,7 +22,6 @@ class Rights:
         self.store = store
         self.users = users
         self.items = items
-        store.declare(TABLES)
 
     def code(self, project: str, name: str, default: str) -> str:
         """A project's setting: accessibility, prearchive_code, quarantine_code, current_arc."""
