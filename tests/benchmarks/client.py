@@ -78,23 +78,32 @@ def of_import(peers: bool, count: int) -> Iterator[Row]:
     yield ratio_row("import", ours, theirs, 0.5)
 
 
+def first_connects(
+    who: tuple[str, str], url: str, count: int, cache: str = "off"
+) -> tuple[float, float]:
+    """Seconds of the first connect of a process, and the same with loading all modules."""
+    found = [run(who, "connect", url, 1, cache) for _ in range(count)]
+    alone = statistics.median(one["seconds"][0] for one in found)
+    return alone, statistics.median(one["seconds"][0] + one["loading"] for one in found)
+
+
 def of_connect(server: StandIn, peers: bool, count: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        firsts = [run(OURS, "connect", server.url)["seconds"][0] for _ in range(count)]
+        first, first_loaded = first_connects(OURS, server.url, count)
         run(OURS, "connect", server.url, 1, folder)
-        agains = [run(OURS, "connect", server.url, 1, folder)["seconds"][0] for _ in range(count)]
-        warm = run(OURS, "connect", server.url, 1 + count, folder)["seconds"][1:]
+        again, again_loaded = first_connects(OURS, server.url, count, folder)
+        warm = run(OURS, "connect", server.url, 1 + 3 * count, folder)["seconds"][1:]
         server.log.clear()
         run(OURS, "connect", server.url, 1, folder)
         requests = len([one for one in server.requests if one.method != "DELETE"])
-    theirs = None
+    theirs = loaded = None
     if peers:
-        theirs = statistics.median(
-            run(THEIRS, "connect", server.url)["seconds"][0] for _ in range(count)
-        )
-    yield ratio_row("connect, first", statistics.median(firsts), theirs, 1 / 3)
-    yield ratio_row("connect, again", statistics.median(agains), theirs, 1 / 15)
+        theirs, loaded = first_connects(THEIRS, server.url, count)
+    yield ratio_row("connect, first", first, theirs, 1 / 3)
+    yield ratio_row("connect, again", again, theirs, 1 / 15)
     yield ratio_row("connect, again, same process", statistics.median(warm), theirs, 1 / 15)
+    yield ratio_row("new process: loading and first connect", first_loaded, loaded, 0.5)
+    yield ratio_row("new process: loading and connect, again", again_loaded, loaded, 0.5)
     yield Row("connect, again, requests", requests, None, "", "at most 5", requests <= 5)
 
 

@@ -19,6 +19,9 @@ import time
 import types
 from typing import Any
 
+IMPORTED = 0.0
+"""seconds that importing the package took"""
+
 
 def connect(package: types.ModuleType, url: str) -> Any:
     return package.connect(url, user="admin", password="admin")
@@ -31,7 +34,16 @@ def rss() -> int:
 
 
 def measure_connect(package: types.ModuleType, url: str, count: int) -> dict[str, Any]:
-    """Seconds of `count` connects, each with the model ready to use."""
+    """Seconds of `count` connects, each with the model ready to use.
+
+    Their package has loaded all of its modules by then, ours loads most with the first connect:
+    they are loaded before the clock starts, and what it took is told apart.
+    """
+    begin = time.perf_counter()
+    if package.__name__ == "xnat_luigi":
+        for name in ("_connect", "session", "classes", "schema.loading", "schema.reader"):
+            importlib.import_module(f"xnat_luigi.{name}")
+    loading = time.perf_counter() - begin + IMPORTED
     times = []
     for _ in range(count):
         begin = time.perf_counter()
@@ -39,7 +51,7 @@ def measure_connect(package: types.ModuleType, url: str, count: int) -> dict[str
         assert session.classes.MrSessionData is not None
         times.append(time.perf_counter() - begin)
         session.disconnect()
-    return {"seconds": times}
+    return {"seconds": times, "loading": loading}
 
 
 def measure_walk(package: types.ModuleType, url: str, count: int) -> dict[str, Any]:
@@ -127,7 +139,10 @@ MEASURES = {
 
 def main() -> int:
     measure, name, url, *rest = sys.argv[1:]
+    global IMPORTED
+    begin = time.perf_counter()
     package = importlib.import_module(name)
+    IMPORTED = time.perf_counter() - begin
     result = MEASURES[measure](package, url, int(rest[0]) if rest else 1)
     print(json.dumps(result))
     return 0
