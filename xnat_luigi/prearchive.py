@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import uris
 from .core import XNATBaseObject
-from .core.making import make_object
+from .core.making import show_experiment
 from .core.reader import RemoteFile, read_header
 from .exceptions import (
     XNATConflictError,
@@ -23,7 +23,7 @@ from .exceptions import (
 from .rest import prearchive as rows
 from .rest.absence import find_row_at
 from .rest.archiving import archive_row
-from .rest.records import Experiment, File, PrearchiveRow
+from .rest.records import File, PrearchiveRow
 from .rest.services import dicom_dump
 from .rest.states import locked
 from .schema.datatypes import convert_to
@@ -32,25 +32,34 @@ from .transfer.zipped import save_file, save_zip
 if TYPE_CHECKING:
     from pydicom import FileDataset
 
-__all__ = ["Prearchive", "PrearchiveFile", "PrearchiveScan", "PrearchiveSession", "show_experiment"]
+__all__ = ["Prearchive", "PrearchiveFile", "PrearchiveScan", "PrearchiveSession"]
 
 
-def show_experiment(session: Any, experiment: Experiment) -> Any:
-    """Return the object of an experiment that was found."""
-    overwrites = {"label": experiment.label} if experiment.label else {}
-    if experiment.project:
-        overwrites["project"] = experiment.project
-    return make_object(
-        session,
-        uris.experiment(experiment.id),
-        experiment.xsi_type,
-        id_=experiment.id,
-        overwrites=overwrites,
-        fallback="xnat:imageSessionData",
-    )
+class _Waiting(XNATBaseObject):
+    """What is in the prearchive has one table row of data and no fields that can be set."""
+
+    @property
+    def fulldata(self) -> Any:
+        """The same as `data`: there is nothing more."""
+        return self.data
+
+    @property
+    def xpath(self) -> str:
+        """Its type; nothing in the prearchive can be set."""
+        return self._XSI_TYPE
+
+    def __str__(self) -> str:
+        if not self._alive:
+            return f"<{type(self).__name__} (gone)>"
+        return f"<{type(self).__name__} {self._shown_name()}>"
+
+    __repr__ = __str__
+
+    def _shown_name(self) -> Any:
+        return self.id
 
 
-class PrearchiveSession(XNATBaseObject):
+class PrearchiveSession(_Waiting):
     """A session in the prearchive.
 
     Parameters
@@ -129,27 +138,10 @@ class PrearchiveSession(XNATBaseObject):
         return {**values, **names, **flags}
 
     @property
-    def fulldata(self) -> Any:
-        """The same as `data`: there is nothing more."""
-        return self.data
-
-    @property
-    def xpath(self) -> str:
-        """Its type; nothing in the prearchive can be set."""
-        return self._XSI_TYPE
-
-    @property
     def id(self) -> str:
         """PROJECT/TIMESTAMP/NAME, unique in the prearchive (S-234)."""
         row = self._row()
         return f"{row.project}/{row.timestamp}/{row.name}"
-
-    def __str__(self) -> str:
-        if not self._alive:
-            return f"<{type(self).__name__} (gone)>"
-        return f"<{type(self).__name__} {self.id}>"
-
-    __repr__ = __str__
 
     @property
     def project(self) -> str:
@@ -391,7 +383,7 @@ class PrearchiveSession(XNATBaseObject):
         self._cache.clear()
 
 
-class PrearchiveScan(XNATBaseObject):
+class PrearchiveScan(_Waiting):
     """A scan of a session in the prearchive."""
 
     _XSI_TYPE = "xnat_prearchive:scan"
@@ -422,16 +414,6 @@ class PrearchiveScan(XNATBaseObject):
         return found
 
     @property
-    def fulldata(self) -> Any:
-        """The same as `data`: there is nothing more."""
-        return self.data
-
-    @property
-    def xpath(self) -> str:
-        """Its type; nothing in the prearchive can be set."""
-        return self._XSI_TYPE
-
-    @property
     def id(self) -> str:
         """Its ID within the session."""
         return str(self._cache.get("id") or self.uri.rstrip("/").rsplit("/", 1)[-1])
@@ -441,10 +423,8 @@ class PrearchiveScan(XNATBaseObject):
         """The series description of the scan."""
         return str(self.data.get("series_description", ""))
 
-    def __str__(self) -> str:
-        return f"<{type(self).__name__} {self.series_description} ({self.id})>"
-
-    __repr__ = __str__
+    def _shown_name(self) -> Any:
+        return f"{self.series_description} ({self.id})"
 
     def _row(self) -> PrearchiveRow:
         parts = self.uri.split("/scans/")[0].strip("/").split("/")
@@ -522,7 +502,7 @@ class PrearchiveScan(XNATBaseObject):
         return read_header(file, read_pixel_data, force)
 
 
-class PrearchiveFile(XNATBaseObject):
+class PrearchiveFile(_Waiting):
     """A file of a scan in the prearchive."""
 
     _XSI_TYPE = "xnat_prearchive:file"
@@ -545,16 +525,6 @@ class PrearchiveFile(XNATBaseObject):
         return found
 
     @property
-    def fulldata(self) -> Any:
-        """The same as `data`: there is nothing more."""
-        return self.data
-
-    @property
-    def xpath(self) -> str:
-        """Its type; nothing in the prearchive can be set."""
-        return self._XSI_TYPE
-
-    @property
     def id(self) -> str:
         """Its path within its resource."""
         return str(self._cache.get("id") or self.name)
@@ -569,11 +539,6 @@ class PrearchiveFile(XNATBaseObject):
         """Its size in bytes, None when the server does not say."""
         found: int | None = self.data.get("Size")
         return found
-
-    def __str__(self) -> str:
-        return f"<{type(self).__name__} {self.id}>"
-
-    __repr__ = __str__
 
     def open(self) -> RemoteFile:
         """Open it like a local file; only what is read is downloaded (S-211)."""

@@ -11,8 +11,9 @@ from typing import IO, Any, NamedTuple
 
 from . import uris
 from .core import XNATBaseObject, local_path
+from .core.making import show_experiment
 from .exceptions import XNATConflictError, XNATResponseError, XNATValueError
-from .prearchive import PrearchiveSession, name_of, show_experiment
+from .prearchive import PrearchiveSession, name_of
 from .rest import prearchive as rows
 from .rest import services as wire
 from .rest.absence import find_row_at

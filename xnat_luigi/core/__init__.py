@@ -6,7 +6,8 @@ Everything that talks to the server goes through `rest/` and the session's own v
 from .cache import caching, registry_of
 from .listings import XNATBaseListing, XNATListing
 from .making import clear_listings, create_object
-from .objects import XNATBaseObject, XNATNestedObject, XNATObject, XNATSubObject
+from .objects import XNATBaseObject, XNATObject
+from .parts import XNATNestedObject, XNATSubObject
 from .session import SessionLike, external_url, local_path
 from .sublistings import XNATSimpleListing, XNATSubListing
 from .variables import CustomVariableMap, VariableMap

@@ -7,10 +7,11 @@ from typing import Any
 from .. import uris
 from ..exceptions import XNATValueError
 from ..rest.answers import read_json
+from ..rest.records import Experiment
 from .cache import registry_of
 from .session import local_path
 
-__all__ = ["clear_listings", "create_object", "make_object"]
+__all__ = ["clear_listings", "create_object", "make_object", "show_experiment"]
 
 
 def _class(session: Any, xsi_type: str | None) -> Any:
@@ -148,6 +149,21 @@ def _show_as_shared(made: Any, entry: dict[str, Any], project: str) -> None:
                 made._overwrites["project"] = project
                 if fields.get("label"):
                     made._overwrites["label"] = fields["label"]
+
+
+def show_experiment(session: Any, experiment: Experiment) -> Any:
+    """Return the object of an experiment that was found."""
+    overwrites = {"label": experiment.label} if experiment.label else {}
+    if experiment.project:
+        overwrites["project"] = experiment.project
+    return make_object(
+        session,
+        uris.experiment(experiment.id),
+        experiment.xsi_type,
+        id_=experiment.id,
+        overwrites=overwrites,
+        fallback="xnat:imageSessionData",
+    )
 
 
 def clear_listings(session: Any) -> None:
