@@ -7,10 +7,12 @@ twice, each under a part name of its own, and the last rename wins with the same
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -21,7 +23,7 @@ from filelock import FileLock, Timeout
 from ..exceptions import XNATLockError
 from .save import make_folder, save_text
 
-__all__ = ["read_owner", "staged_lock"]
+__all__ = ["read_owner", "slot", "staged_lock"]
 
 log = logging.getLogger(__name__)
 SAY_EVERY = 10.0
@@ -65,6 +67,69 @@ def staged_lock(
         with contextlib.suppress(OSError):
             record.unlink()
         lock.release()
+
+
+@contextlib.contextmanager
+def slot(
+    name: str,
+    count: int,
+    *,
+    folder: Path | None = None,
+    owner: str = "",
+    timeout: float = 6 * 3600.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
+    """Hold one of a number of places, counted over all processes of this user on this machine.
+
+    Parameters
+    ----------
+    name : str
+        What is counted, a server's address for example.
+    count : int
+        How many may hold a place at a time; 0 is no bound.
+    folder : Path, optional
+        Where the locks lie; by default a folder of this user for temporary files.
+    timeout : float
+        Seconds to wait for a place.
+
+    Raises
+    ------
+    XNATLockError
+        The time is over.
+    """
+    if count <= 0:
+        yield
+        return
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    base = (folder or _temporary()) / digest
+    make_folder(base)
+    begin = clock()
+    while True:
+        for number in range(count):
+            lock = FileLock(str(base / f"{number}.lock"), thread_local=False)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            except OSError as error:
+                raise XNATLockError(f"{base} cannot hold locks: {error}") from error
+            try:
+                yield
+            finally:
+                lock.release()
+            return
+        if clock() - begin >= timeout:
+            raise XNATLockError(
+                f"all {count} places for {name} are taken, waited {timeout:g} s ({owner}): "
+                "wait for other runs to end, or allow more"
+            )
+        sleep(POLL)
+
+
+def _temporary() -> Path:
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    return Path(base) / f"xnat-luigi-{os.getuid()}" / "slots"
 
 
 def _acquire(

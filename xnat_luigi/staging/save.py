@@ -30,8 +30,10 @@ __all__ = [
     "part_writer",
     "publish",
     "remove_empty",
+    "remove_file",
     "save_bytes",
     "save_text",
+    "take_over",
     "write_part",
 ]
 
@@ -283,6 +285,20 @@ def publish(parts: Sequence[Part], *, durable: bool = True) -> list[Saved]:
     return done
 
 
+def take_over(leftover: Path, target: Path, *, root: Path | None = None) -> None:
+    """Give a whole part that a killed run left behind its final name, durably.
+
+    The caller has proven its bytes. Errors as for `publish`.
+    """
+    make_folder(target.parent, root)
+    try:
+        _sync(leftover)
+        os.replace(leftover, target)
+        _sync(target.parent)
+    except OSError as error:
+        raise _explained("renaming", leftover, error) from error
+
+
 @cache
 def _syncfs() -> Callable[[int], int] | None:
     """The C library's `syncfs`, where there is one (Linux)."""
@@ -349,6 +365,16 @@ def move(source: Path, target: Path, *, root: Path | None = None) -> None:
         os.replace(source, target)
     except OSError as error:
         raise _explained("moving", source, error) from error
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file; that it is not there is no error."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _explained("removing", path, error) from error
 
 
 def append_line(target: Path, line: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .save import machine
 
-__all__ = ["find_parts", "sweep"]
+__all__ = ["find_leftovers", "find_parts", "sweep"]
 
 _PART = re.compile(r"^\..*\.([0-9a-f]+)-([0-9a-f]{8})-[0-9a-f]{8}\.part$", re.DOTALL)
 DAY = 86400.0
@@ -35,6 +35,24 @@ def sweep(
                     path.unlink()
             gone.append(path)
     return gone
+
+
+def find_leftovers(target: Path) -> list[Path]:
+    """Parts of a target that dead processes of this machine left beside it, largest first.
+
+    One of them may hold all bytes: it lacked only its name when its process was killed.
+    """
+    begin = f".{target.name}"[:100]
+    found: list[tuple[int, Path]] = []
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        os.scandir(target.parent) as entries,
+    ):
+        for entry in entries:
+            match = _PART.match(entry.name) if entry.name.startswith(begin) else None
+            if match and _is_dead(match[1], match[2]):
+                found.append((entry.stat(follow_symlinks=False).st_size, Path(entry.path)))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def find_parts(root: Path, now: float) -> Iterator[tuple[Path, float]]:

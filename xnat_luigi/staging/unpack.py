@@ -137,6 +137,7 @@ def unpack_zip(
     *,
     limits: Limits = Limits(),
     root: Path | None = None,
+    proven: Callable[[Unpacked], bool] | None = None,
 ) -> list[Unpacked]:
     """Unpack a stream into parts that await `save.publish`.
 
@@ -150,6 +151,9 @@ def unpack_zip(
         Bounds that end a bomb (Z2).
     root : Path or None
         Folder below which no symbolic link is followed.
+    proven : callable, optional
+        Called with each member whose MD5 was wanted and fits: such bytes are right whatever the
+        rest of the zip is like. If it returns True the part is the caller's from then on.
 
     Raises
     ------
@@ -158,14 +162,15 @@ def unpack_zip(
     XNATUnsafeNameError
         A name leads outside, comes twice, is a symbolic link, or is encrypted (Z1).
 
-    Whatever is raised, all parts of this call are removed before.
+    Whatever is raised, all parts of this call that nobody took are removed before.
     """
     done: list[Unpacked] = []
+    taken: set[str] = set()
     try:
-        _Unpacking(_Stream(chunks), place, limits, root, done).run()
+        _Unpacking(_Stream(chunks), place, limits, root, done, taken, proven).run()
     except BaseException as error:
         for unpacked in done:
-            if unpacked.part is not None:
+            if unpacked.part is not None and unpacked.name not in taken:
                 unpacked.part.discard()
         if isinstance(error, _Cut):
             raise XNATIntegrityError(
@@ -183,12 +188,16 @@ class _Unpacking:
         limits: Limits,
         root: Path | None,
         done: list[Unpacked],
+        taken: set[str],
+        proven: Callable[[Unpacked], bool] | None,
     ) -> None:
         self.stream = stream
         self.place = place
         self.limits = limits
         self.root = root
         self.done = done
+        self.taken = taken
+        self.proven = proven
         self.members: dict[bytes, _Member] = {}
         self.targets: set[Path] = set()
         self.total = 0
@@ -239,6 +248,8 @@ class _Unpacking:
         if fault:
             part.discard()
             self.done[-1] = Unpacked(member.name, None, fault)
+        elif want.md5 and self.proven is not None and self.proven(self.done[-1]):
+            self.taken.add(member.name)
 
     def _header(self) -> _Member:
         fields = _LOCAL.unpack(self.stream.exactly(_LOCAL.size))

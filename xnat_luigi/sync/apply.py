@@ -5,34 +5,90 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..exceptions import XNATError, XNATIOError
+from ..exceptions import XNATError, XNATIntegrityError, XNATIOError
 from ..rest import contents
-from ..rest.records import File, Resource
-from ..staging.lock import staged_lock
-from ..staging.manifest import Entry, Manifest, verify
+from ..rest.records import Experiment, File, Resource
+from ..rest.services import refresh_catalog
+from ..staging.lock import slot, staged_lock
+from ..staging.manifest import verify
 from ..staging.sweep import sweep
-from ..transfer.fetch import fetch_resource
-from ..transfer.layout import Origin
+from ..transfer.carry import Carrier
+from ..transfer.fetch import DIGESTS, Fetched, Job, fetch_session
+from ..transfer.standing import digest_of
 from ..uris import Address
-from .plan import STATE, Plan, Step, read_known, selection_words, session_folder, write_seen
+from .plan import Plan, Step, origin_of, selection_words, wanted_resources
 from .report import Report, SessionReport
+from .state import Known, State
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["apply"]
+__all__ = ["Rules", "apply"]
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+Watch = Callable[[SessionReport], None]
+LOCK_WAIT = 6 * 3600.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How to fetch.
+
+    Attributes
+    ----------
+    digests : {"size", "fail", "refresh"}
+        What to do with files for which the server has no digest: take them by size (noted in the
+        manifest), refuse them, or have the server compute them first.
+    cap : int
+        Sessions that are fetched from one server at a time by all processes of this user on this
+        machine together; 0 is no cap.
+    slots : Path, optional
+        Where the locks of that cap lie; by default a folder of this user for temporary files.
+    """
+
+    digests: str = "size"
+    cap: int = 0
+    slots: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.digests not in DIGESTS:
+            raise XNATIntegrityError(f"digests: {self.digests!r} is not of {', '.join(DIGESTS)}")
+
+
+@dataclass
+class _Run:
+    """What the threads of one run share."""
+
+    conn: Connection
+    plan: Plan
+    rules: Rules
+    state: State
+    pulse: Callable[[int], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def beat(self, count: int) -> None:
+        if self.stop.is_set():
+            raise XNATIOError("the sync was stopped")
+        self.pulse(count)
 
 
 def apply(
-    conn: Connection, plan: Plan, *, workers: int = 4, progress: Progress | None = None
+    conn: Connection,
+    plan: Plan,
+    *,
+    workers: int = 4,
+    rules: Rules | None = None,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+    pulse: Callable[[int], None] | None = None,
 ) -> Report:
     """Fetch what a plan says; one session that fails does not stop the others.
 
@@ -42,124 +98,176 @@ def apply(
         Sessions at a time. The threads end before this returns.
     progress : callable, optional
         Called with the number of sessions done and of all, from one thread at a time.
+    watch : callable, optional
+        Called with the report of each session as it ends, in the plan's order.
+    pulse : callable, optional
+        Called from the threads with the number of bytes of every piece that arrives.
     """
     begin = time.monotonic()
-    sweep(plan.root)
+    state = State(plan.root, plan.inventory.project)
+    run = _Run(conn, plan, rules or Rules(), state, pulse or (lambda count: None))
     done: list[SessionReport] = []
-    stop = threading.Event()
     with ThreadPoolExecutor(max(1, workers)) as pool:
         try:
-            for one in pool.map(lambda step: _session(conn, plan, step, stop), plan.steps):
+            for one in pool.map(lambda step: _session(run, step), plan.steps):
                 done.append(one)
+                if watch is not None:
+                    watch(one)
                 if progress is not None:
                     progress(len(done), len(plan.steps))
         except BaseException:  # Ctrl-C, SIGTERM: the threads end at their next piece (D3)
-            stop.set()
+            run.stop.set()
             pool.shutdown(cancel_futures=True)
             raise
+    for step in plan.settled:
+        _settle(run, step)
+    if plan.steps:
+        sweep(plan.root)
     seconds = round(time.monotonic() - begin, 3)
     return Report(plan.inventory.project, tuple(done), plan.same, seconds, plan.deleted)
 
 
-def _session(conn: Connection, plan: Plan, step: Step, stop: threading.Event) -> SessionReport:
-    session = step.session
-    lock = plan.root / STATE / "locks" / plan.inventory.project / f"{session.id}.lock"
+def _settle(run: _Run, step: Step) -> None:
+    """Note a subject's new stamp at a session that it is not about."""
+    known = run.state.read(step.session.id)
+    if known.stamp("session") == step.stamp and known.whole:
+        _write_seen(run, step.session, len(known.resources), step.stamp)
+
+
+def _write_seen(run: _Run, session: Experiment, resources: int, stamp: str) -> None:
+    inventory = run.plan.inventory
+    words = selection_words(inventory.selection, run.plan.layout)
+    run.state.write_seen(session, words, resources, inventory.stamp(session), stamp)
+
+
+def _session(run: _Run, step: Step) -> SessionReport:
+    session, rules = step.session, run.rules
+    begin = time.monotonic()
     try:
-        with staged_lock(lock, owner=f"sync of {session.label}"):
-            return _fetch_session(conn, plan, step, stop)
+        run.beat(0)
+        with (
+            staged_lock(
+                run.state.lock(session.id), timeout=LOCK_WAIT, owner=f"sync of {session.label}"
+            ),
+            slot(run.conn.server, rules.cap, folder=rules.slots, owner=f"sync of {session.label}"),
+        ):
+            known = run.state.read(session.id)
+            if step.reason not in ("deep", "repair") and _done_by_others(run, step, known):
+                return SessionReport(session.label, "found", kept=_count(known))
+            return _fetch(run, step, known, begin)
     except (XNATError, OSError) as error:
-        logger.warning("%s: %s", session.label, error)
+        if run.stop.is_set():
+            raise
+        log.warning("%s: %s", session.label, error)
         status = getattr(error, "exit_status", 1)
         return SessionReport(session.label, step.reason, failed=str(error), exit_status=status)
 
 
-def _fetch_session(
-    conn: Connection, plan: Plan, step: Step, stop: threading.Event
-) -> SessionReport:
-    session, inventory = step.session, plan.inventory
+def _count(known: Known) -> int:
+    return sum(len(one.entries) for one in known.resources)
 
-    def check() -> None:
-        if stop.is_set():
-            raise XNATIOError("the sync was stopped")
 
-    check()
-    rows = contents.list_resources(conn, Address(experiment=session.id), everything=True)
-    files = contents.list_session_files(conn, session.id) if rows else []
-    folder = session_folder(plan.root, inventory.project, session.id)
-    known = {one.origin.get("resource_id", ""): one for one in read_known(folder)[1]}
-    wanted = [row for row in rows if inventory.selection.takes_resource(row)]
-    count = size = kept = 0
-    removed: list[str] = []
-    drifted: list[str] = []
-    for row in wanted:
-        mine = [file for file in files if file.resource_id == row.id]
-        old = known.pop(row.id, None)
-        keep, edited = _still_right(old, mine, plan)
-        drifted += edited
-        removed += _gone(old, mine)
-        fetched = fetch_resource(
-            conn,
-            _origin(plan, step, row),
-            mine,
-            plan.root,
-            layout=plan.layout,
-            keep=keep,
-            stamps={"subject": inventory.stamp(session)},
-            check=check,
-        )
-        count, size, kept = count + fetched.files, size + fetched.size, kept + len(keep)
-    removed += [entry.path for manifest in known.values() for entry in manifest.entries]
-    words = selection_words(inventory, plan.layout)
-    lying = len(wanted) + len(known)
-    write_seen(plan.root, inventory.project, session, words, lying, inventory.stamp(session))
-    return SessionReport(
-        session.label, step.reason, count, size, kept, tuple(removed), tuple(drifted)
+def _done_by_others(run: _Run, step: Step, known: Known) -> bool:
+    """Whether another process has brought this session while we waited for its lock (L1)."""
+    inventory = run.plan.inventory
+    stamp = inventory.stamp(step.session)
+    return (
+        known.whole
+        and bool(stamp)
+        and known.stamp("subject") == stamp
+        and known.stamp("selection") == selection_words(inventory.selection, run.plan.layout)
+        and not any(verify(one, run.plan.root) for one in known.resources)
     )
 
 
-def _origin(plan: Plan, step: Step, row: Resource) -> Origin:
+def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
     session = step.session
-    own = row.category in ("", "resources")
-    return Origin(
-        server=plan.inventory.server,
-        project=plan.inventory.project,
-        subject_id=session.subject_id,
-        subject_label=session.subject_label,
-        experiment_id=session.id,
-        experiment_label=session.label,
-        category="resources" if own else row.category,
-        parent_id="" if own else row.cat_id,
-        parent_desc="" if own else row.cat_desc,
-        resource_id=row.id,
-        resource_label=row.label,
+    rows, wanted = wanted_resources(run.conn, run.plan.inventory.selection, session)
+    files = _files(run, session, rows, wanted)
+    old = {one.origin.get("resource_id", ""): one for one in known.resources}
+    stamps = {"subject": run.plan.inventory.stamp(session), "session": step.stamp}
+    jobs = [
+        Job(
+            origin_of(run.plan.inventory, session, row),
+            tuple(files.get(row.id, ())),
+            old.get(row.id),
+            stamps,
+            restore=run.plan.restore,
+        )
+        for row in wanted
+    ]
+    carrier = Carrier(run.conn, run.plan.root, pulse=run.beat)
+    done = fetch_session(carrier, jobs, layout=run.plan.layout, digests=run.rules.digests)
+    failed = [one for one in done if one.error is not None]
+    removed = _note_gone(run, session, known, rows, done)
+    if not failed:
+        lying = len(run.state.read(session.id).resources)
+        _write_seen(run, session, lying, step.stamp)
+    return SessionReport(
+        session.label,
+        step.reason,
+        files=sum(one.files for one in done),
+        bytes=sum(one.size for one in done),
+        kept=sum(one.kept for one in done),
+        adopted=sum(one.adopted for one in done),
+        moved=sum(one.moved for one in done),
+        bare=sum(one.bare for one in done),
+        removed=tuple(removed),
+        drifted=tuple(path for one in done for path in one.drifted),
+        displaced=tuple(carrier.traffic.displaced),
+        failed="; ".join(str(one.error) for one in failed),
+        exit_status=max((one.error.exit_status for one in failed if one.error), default=0),
+        requests=carrier.traffic.requests + 1 + bool(rows),
+        seconds=round(time.monotonic() - begin, 3),
     )
 
 
-def _still_right(
-    old: Manifest | None, files: list[File], plan: Plan
-) -> tuple[list[Entry], list[str]]:
-    """Entries that need no fetching, and those of them that somebody edited here."""
-    if old is None:
-        return [], []
-    damages = {damage.path: damage.kind for damage in verify(old, plan.root)}
-    now = {file.path: file for file in files}
-    keep, edited = [], []
-    for entry in old.entries:
-        file = now.get(entry.remote)
-        if file is None or (file.size is not None and file.size != entry.size):
-            continue
-        if file.digest and file.digest != entry.md5:
-            continue
-        kind = damages.get(entry.path)
-        if kind == "drifted":
-            edited.append(entry.path)
-        elif kind is not None:
-            continue
-        keep.append(entry)
-    return keep, edited
+def _files(
+    run: _Run, session: Experiment, rows: Sequence[Resource], wanted: Sequence[Resource]
+) -> dict[str, list[File]]:
+    """The files of a session by resource; digests are ordered first where the rules say so."""
+    if not wanted:
+        return {}
+    found = contents.list_session_files(run.conn, session.id)
+    meant = {row.id for row in wanted}
+    bare = [file for file in found if file.resource_id in meant and not digest_of(file)]
+    if bare and run.rules.digests == "refresh":
+        log.info("%s: %d files without a digest, refreshing", session.label, len(bare))
+        place = Address(experiment=session.id).archive_uri()
+        refresh_catalog(run.conn, place, ("checksum",))
+        found = contents.list_session_files(run.conn, session.id)
+    by_resource: dict[str, list[File]] = {}
+    for file in found:
+        by_resource.setdefault(file.resource_id, []).append(file)
+    for row in rows:
+        if row.file_count and row.id in meant and row.id not in by_resource:
+            log.warning(
+                "%s: the server counts %d files in %s and lists none",
+                session.label,
+                row.file_count,
+                row.label,
+            )
+    return by_resource
 
 
-def _gone(old: Manifest | None, files: list[File]) -> list[str]:
-    """Files on disk that the server does not list any more; they stay."""
-    there = {file.path for file in files}
-    return [entry.path for entry in old.entries if entry.remote not in there] if old else []
+def _note_gone(
+    run: _Run, session: Experiment, known: Known, rows: Sequence[Resource], done: Sequence[Fetched]
+) -> list[str]:
+    """Remember files of ours that the server has no more; they stay until somebody prunes.
+
+    Resources that are only not selected this time keep their manifests.
+    """
+    there = {row.id for row in rows}
+    now = {one.manifest.origin.get("resource_id", ""): one.manifest for one in done}
+    old = {one.origin.get("resource_id", ""): one for one in known.resources}
+    after = {name: one for name, one in (old | now).items() if name in there}
+    lying = {entry.path for one in after.values() for entry in one.entries}
+    lost = [entry for one in old.values() for entry in one.entries]
+    before = {entry.path: entry for entry in run.state.read_gone(session.id)}
+    gone = before | {entry.path: entry for entry in lost}
+    kept = [entry for path, entry in gone.items() if path not in lying]
+    kept = [entry for entry in kept if (run.plan.root / entry.path).is_file()]
+    run.state.write_gone(session.id, session.label, kept)
+    for name in old.keys() - there:
+        run.state.forget(session.id, name)
+    return [entry.path for entry in kept if entry.path not in before]

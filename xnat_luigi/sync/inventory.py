@@ -1,15 +1,19 @@
 """What the server has: two requests for a project, however many sessions it holds.
 
-Subjects come with the stamp that moves with anything below them (wire contract A 3.7). Not seen by
-it: an overwrite of a file by one of the same size, and uploads that skip the statistics; a deep
-sync compares digests.
+Subjects come with the stamp that moves with anything below them (wire contract A 3.7). Where it
+has moved, one request for each type of session tells which sessions are meant. Stamps are the
+server's words and compared for equality, never with a clock; they are taken before the files are
+listed, so a change in between is seen by the next run. Not seen by any stamp: an overwrite of a
+file by one of the same size, and uploads that skip the statistics; a deep sync compares digests.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .. import uris
 from ..rest import listings
 from ..rest.records import Experiment
 from ..transfer.select import Selection
@@ -19,16 +23,34 @@ if TYPE_CHECKING:
 
 __all__ = ["Inventory", "take"]
 
+FEW_SUBJECTS = 50
+"""up to so many are named in an address, for more the whole project is asked for"""
+
+_ABSTRACT = {"", "xnat:imageSessionData", "xnat:experimentData", "xnat:subjectAssessorData"}
+
+
+def _nothing(sessions: Collection[Experiment]) -> Mapping[str, str]:
+    return {}
+
 
 @dataclass(frozen=True)
 class Inventory:
-    """The sessions that are meant, and the stamp of every subject (ID -> the server's words)."""
+    """The sessions that are meant, and the stamp of every subject (ID -> the server's words).
+
+    `ids` are those of all sessions of the project, meant or not: what is on disk and not among
+    them was deleted on the server. `look_closer` asks for the stamps of some sessions by themselves
+    (ID -> the server's words), one request for each of their types; abstract types have none.
+    """
 
     server: str
     project: str
     sessions: tuple[Experiment, ...]
-    stamps: dict[str, str]
+    stamps: Mapping[str, str]
     selection: Selection
+    ids: frozenset[str] = frozenset()
+    look_closer: Callable[[Collection[Experiment]], Mapping[str, str]] = field(
+        default=_nothing, compare=False, repr=False
+    )
 
     def stamp(self, session: Experiment) -> str:
         """What must have changed if anything in a session has."""
@@ -38,6 +60,9 @@ class Inventory:
 def take(conn: Connection, project: str, selection: Selection | None = None) -> Inventory:
     """Ask the server; stamps before sessions, so that a change in between is seen next time.
 
+    Two requests; one more if shared sessions are left out, and one for each type of session if
+    custom variables are asked for.
+
     Raises
     ------
     XNATNotFoundError
@@ -46,7 +71,52 @@ def take(conn: Connection, project: str, selection: Selection | None = None) -> 
     chosen = selection or Selection()
     stamps = {one.id: one.last_modified for one in listings.list_subjects(conn, project)}
     sessions = listings.list_experiments(conn, project)
+    ids = frozenset(one.id for one in sessions)
+    possible = sessions if chosen.shared else _own(conn, project, sessions)
+    custom = _custom(conn, project, possible) if chosen.custom else {}
     meant = sorted(
-        (one for one in sessions if chosen.takes_session(one)), key=lambda one: (one.label, one.id)
+        (one for one in possible if chosen.takes_session(one, custom.get(one.id))),
+        key=lambda one: (one.label, one.id),
     )
-    return Inventory(conn.server, project, tuple(meant), stamps, chosen)
+
+    def look_closer(some: Collection[Experiment]) -> Mapping[str, str]:
+        return _session_stamps(conn, project, some)
+
+    return Inventory(conn.server, project, tuple(meant), stamps, chosen, ids, look_closer)
+
+
+def _own(conn: Connection, project: str, sessions: list[Experiment]) -> list[Experiment]:
+    """Leave out sessions of other projects: only this listing goes by the owner (A 3.5)."""
+    own = {one.id for one in listings.list_experiments(conn, filters={"project": project})}
+    return [one for one in sessions if one.id in own]
+
+
+def _custom(
+    conn: Connection, project: str, sessions: list[Experiment]
+) -> dict[str, dict[str, str]]:
+    """Custom variables by experiment ID: name -> value."""
+    found: dict[str, dict[str, str]] = {}
+    for xsi_type in sorted({one.xsi_type for one in sessions} - _ABSTRACT):
+        name, value = f"{xsi_type}/fields/field/name", f"{xsi_type}/fields/field/field"
+        rows = listings.select_rows(
+            conn, uris.experiments(project), ("ID", name, value), xsi_type=xsi_type
+        )
+        for row in rows:
+            if row[name]:
+                found.setdefault(row["ID"], {})[row[name]] = row[value]
+    return found
+
+
+def _session_stamps(
+    conn: Connection, project: str, sessions: Collection[Experiment]
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for xsi_type in sorted({one.xsi_type for one in sessions} - _ABSTRACT):
+        subjects = sorted({one.subject_id for one in sessions if one.xsi_type == xsi_type})
+        filters = {"subject_ID": subjects} if len(subjects) <= FEW_SUBJECTS else None
+        column = f"{xsi_type}/meta/last_modified"
+        rows = listings.select_rows(
+            conn, uris.experiments(project), ("ID", column), filters, xsi_type=xsi_type
+        )
+        found |= {row["ID"]: row[column] for row in rows if row["ID"] and row[column]}
+    return found

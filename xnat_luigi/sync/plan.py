@@ -1,35 +1,57 @@
-"""What is to be done, and why; pure but for looking at the disk."""
+"""What is to be done, and why; looks at the disk and changes nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..rest.records import Experiment
-from ..staging.manifest import Manifest, read_manifest, verify, write_manifest
+from ..rest import contents
+from ..rest.listings import list_scans
+from ..rest.records import Experiment, Resource
+from ..staging.manifest import Damage, Manifest, verify
+from ..transfer.layout import Origin, prove_apart
+from ..transfer.select import Selection
+from ..uris import Address
 from .inventory import Inventory
+from .state import STATE, Known, State
 
-__all__ = ["Plan", "Step", "make", "read_known", "session_folder", "write_seen"]
+if TYPE_CHECKING:
+    from ..connection.login import Connection
 
-STATE = ".xnat-luigi"
-SEEN = "session.json"
+__all__ = ["STATE", "Plan", "Step", "make", "measure", "selection_words"]
+
+Chosen = Callable[[Experiment], bool]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One session to look at. `reason` is `new`, `changed`, `damaged` or `deep`."""
+    """One session to look at.
+
+    `reason` is `new` (nothing of it is here), `incomplete` (an earlier run did not end it),
+    `changed` (there, or another selection is asked for), `missing` or `damaged` (here), `deep`
+    (digests are to be compared) or `repair`. After `measure`, `files` and `bytes` say at most how
+    much has to be fetched; they are -1 where the server does not say.
+    """
 
     session: Experiment
     reason: str
     detail: str = ""
+    stamp: str = ""
+    files: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Plan:
     """Steps in a fixed order; `same` counts the sessions with nothing to do.
 
-    `deleted` are IDs of experiments that lie on disk and are not on the server any more; `drifted`
-    are files that somebody edited here.
+    `settled` are sessions whose subject has changed but they have not; `deleted` are IDs (with
+    labels in `labels`) that lie on disk and are not on the server any more; `gone` are files of
+    sessions that are still there; `drifted` were edited here; all of these are left as they are.
     """
 
     inventory: Inventory
@@ -39,102 +61,257 @@ class Plan:
     same: int
     deleted: tuple[str, ...] = ()
     drifted: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    settled: tuple[Step, ...] = ()
+    labels: Mapping[str, str] | None = None
+    measured: bool = False
+    restore: bool = False
 
     @property
     def empty(self) -> bool:
         """Whether server and disk agree."""
         return not self.steps
 
+    @property
+    def requests(self) -> int:
+        """Requests that the steps will need at most, one zip for each session counted."""
+        each = 2 + (1 if self.inventory.selection.needs_scans else 0)
+        return sum(each + (1 if step.files else 0) for step in self.steps)
+
+    def to_dict(self) -> dict[str, object]:
+        """For machines; the order is fixed."""
+        sum_of = {
+            "sessions": len(self.steps),
+            "same": self.same,
+            "requests": self.requests,
+        }
+        if self.measured:
+            sum_of["files"] = sum(max(step.files, 0) for step in self.steps)
+            sum_of["bytes"] = sum(max(step.bytes, 0) for step in self.steps)
+        return {
+            "project": self.inventory.project,
+            "steps": [
+                {
+                    "session": step.session.label,
+                    "id": step.session.id,
+                    "reason": step.reason,
+                    "detail": step.detail,
+                    **({"files": step.files, "bytes": step.bytes} if self.measured else {}),
+                }
+                for step in self.steps
+            ],
+            "deleted": [self._named(one) for one in self.deleted],
+            "gone": list(self.gone),
+            "drifted": list(self.drifted),
+            "free": free_space(self.root),
+            "sum": sum_of,
+        }
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+
+    def _named(self, experiment_id: str) -> str:
+        label = (self.labels or {}).get(experiment_id, "")
+        return f"{label} ({experiment_id})" if label else experiment_id
+
     def to_text(self) -> str:
         """A line for every step, and a sum."""
-        lines = [
-            f"{step.session.label}: {step.reason} {step.detail}".rstrip() for step in self.steps
-        ]
-        lines += [f"{one}: deleted on the server, still here" for one in self.deleted]
+        lines = []
+        for step in self.steps:
+            size = f", {step.files} files, {step.bytes:,} bytes" if self.measured else ""
+            lines.append(f"{step.session.label}: {step.reason} {step.detail}".rstrip() + size)
+        lines += [f"{self._named(one)}: deleted on the server, still here" for one in self.deleted]
+        lines += [f"{one}: not on the server any more, still here" for one in self.gone]
         lines += [f"{one}: edited here, left as it is" for one in self.drifted]
-        return "\n".join([*lines, f"{len(self.steps)} sessions to do, {self.same} the same"])
+        end = f"{len(self.steps)} sessions to do, {self.same} the same"
+        if self.measured:
+            most = sum(max(step.bytes, 0) for step in self.steps)
+            end += (
+                f"; at most {most:,} bytes in about {self.requests} requests, "
+                f"{free_space(self.root):,} bytes are free"
+            )
+        return "\n".join([*lines, end])
 
 
-def session_folder(root: Path, project: str, experiment_id: str) -> Path:
-    """Where the manifests of a session lie."""
-    return root / STATE / "manifests" / project / experiment_id
-
-
-def read_known(folder: Path) -> tuple[Manifest | None, list[Manifest]]:
-    """What was seen of a session as a whole, and the manifests of its resources."""
-    seen = read_manifest(folder / SEEN)
-    resources = []
-    if folder.is_dir():
-        for path in sorted(folder.glob("*.json")):
-            manifest = read_manifest(path) if path.name != SEEN else None
-            if manifest is not None:
-                resources.append(manifest)
-    return seen, resources
-
-
-def write_seen(
-    root: Path, project: str, session: Experiment, words: str, resources: int, stamp: str
-) -> None:
-    """Note that all of a session is on disk as of a stamp; written after everything else."""
-    origin = {"experiment_id": session.id, "experiment_label": session.label, "project": project}
-    stamps = {"subject": stamp, "selection": words, "resources": str(resources)}
-    path = session_folder(root, project, session.id) / SEEN
-    write_manifest(path, Manifest(origin, (), stamps), root=root)
-
-
-def selection_words(inventory: Inventory, layout: str) -> str:
-    """What was asked for, in one word: another selection or layout is another question."""
-    return f"{inventory.selection!r} {layout}"
+def selection_words(selection: Selection, layout: str) -> str:
+    """What was asked for of a session: with another selection or layout it is looked at again."""
+    inside = {
+        "scans": selection.scans,
+        "resources": selection.resources,
+        "qualities": selection.qualities,
+    }
+    return json.dumps({"layout": layout, **{k: v for k, v in inside.items() if v}})
 
 
 def make(
-    inventory: Inventory, root: Path, *, layout: str = "documented", deep: bool = False
+    inventory: Inventory,
+    root: Path,
+    *,
+    layout: str = "documented",
+    deep: bool | Chosen = False,
 ) -> Plan:
-    """Compare the inventory with the disk. Files are proven by size, time and inode, or hashed."""
-    steps: list[Step] = []
+    """Compare the inventory with the disk.
+
+    Parameters
+    ----------
+    layout : str
+        A name of `layout.LAYOUTS`, or a template.
+    deep : bool or callable
+        Look into sessions though nothing shows a change, to compare digests there and here; a
+        callable says into which.
+
+    Raises
+    ------
+    XNATUnsafeNameError
+        Two sessions could have files at one place in this layout.
+    """
+    prove_apart((origin_of(inventory, one) for one in inventory.sessions), layout)
+    state = State(root, inventory.project)
+    wanted = deep if callable(deep) else (lambda session: bool(deep))
+    words = selection_words(inventory.selection, layout)
+    steps: dict[str, Step] = {}
     drifted: list[str] = []
-    same = 0
+    suspects: list[Experiment] = []
+    own: dict[str, str] = {}
     for session in inventory.sessions:
-        folder = session_folder(root, inventory.project, session.id)
-        seen, resources = read_known(folder)
-        step, edited = _judge(inventory, session, seen, resources, root, layout)
+        known = state.read(session.id)
+        step, edited = _judge(session, known, root, words, wanted(session))
         drifted += edited
-        if deep and step is None:
-            step = Step(session, "deep")
-        if step is None:
-            same += 1
+        if step is not None:
+            steps[session.id] = step
+        elif not _unmoved(inventory, session, known):
+            own[session.id] = known.stamp("session")
+            suspects.append(session)
+    look = [*suspects, *(step.session for step in steps.values())]
+    closer = inventory.look_closer(look) if look else {}
+    settled = []
+    for session in suspects:
+        stamp = closer.get(session.id, "")
+        if stamp and stamp == own[session.id]:
+            settled.append(Step(session, "settled", stamp=stamp))
         else:
-            steps.append(step)
-    present = {one.id for one in inventory.sessions}
-    base = root / STATE / "manifests" / inventory.project
-    lying = sorted(path.name for path in base.iterdir() if path.is_dir()) if base.is_dir() else []
-    whole = inventory.selection == type(inventory.selection)()
-    deleted = (
-        tuple(one for one in lying if one not in present and one != "project") if whole else ()
+            steps[session.id] = Step(session, "changed", "it was modified on the server")
+    ordered = tuple(
+        replace(steps[one.id], stamp=closer.get(one.id, ""))
+        for one in inventory.sessions
+        if one.id in steps
     )
-    return Plan(inventory, root, layout, tuple(steps), same, deleted, tuple(drifted))
+    lying = state.experiments()
+    deleted = tuple(one for one in lying if one not in inventory.ids)
+    gone = tuple(entry.path for one, entry in state.all_gone() if one in inventory.ids)
+    labels = {one: state.read(one).label for one in deleted}
+    same = len(inventory.sessions) - len(ordered)
+    return Plan(
+        inventory,
+        root,
+        layout,
+        ordered,
+        same,
+        deleted,
+        tuple(drifted),
+        gone,
+        tuple(settled),
+        labels,
+    )
 
 
 def _judge(
-    inventory: Inventory,
-    session: Experiment,
-    seen: Manifest | None,
-    resources: list[Manifest],
-    root: Path,
-    layout: str,
+    session: Experiment, known: Known, root: Path, words: str, deep: bool
 ) -> tuple[Step | None, list[str]]:
-    if seen is None:
-        return Step(session, "new" if not resources else "incomplete"), []
-    damages = [damage for manifest in resources for damage in verify(manifest, root)]
-    edited = [damage.path for damage in damages if damage.kind == "drifted"]
-    broken = [damage for damage in damages if damage.kind != "drifted"]
+    """A step if the disk alone, or the question, asks for one; and the files edited here."""
+    if known.seen is None:
+        return Step(session, "incomplete" if known.resources else "new"), []
+    damages = [one for manifest in known.resources for one in verify(manifest, root, deep=deep)]
+    edited = [one.path for one in damages if one.kind == "drifted"]
+    broken = [one for one in damages if one.kind != "drifted"]
     if broken:
-        return Step(session, "damaged", f"{broken[0].path} {broken[0].detail}"), edited
-    if len(resources) != int(seen.stamps.get("resources", "-1")):
-        return Step(session, "damaged", "a manifest is missing"), edited
-    if seen.stamps.get("selection") != selection_words(inventory, layout):
+        return Step(session, _worst(broken), f"{broken[0].path} {broken[0].detail}"), edited
+    if not known.whole:
+        return Step(session, "missing", "a manifest"), edited
+    if known.stamp("selection") != words:
         return Step(session, "changed", "something else is asked for"), edited
+    if _renamed(session, known):
+        return Step(session, "changed", "it was renamed on the server"), edited
+    return (Step(session, "deep") if deep else None), edited
+
+
+def _worst(damages: list[Damage]) -> str:
+    kinds = {one.kind for one in damages}
+    return "missing" if kinds == {"missing"} else "damaged"
+
+
+def _renamed(session: Experiment, known: Known) -> bool:
+    assert known.seen is not None
+    origin = known.seen.origin
+    return (origin.get("experiment_label"), origin.get("subject_label")) != (
+        session.label,
+        session.subject_label,
+    )
+
+
+def _unmoved(inventory: Inventory, session: Experiment, known: Known) -> bool:
     stamp = inventory.stamp(session)
-    if not stamp or seen.stamps.get("subject") != stamp:
-        return Step(session, "changed", "its subject was modified on the server"), edited
-    return None, edited
+    return bool(stamp) and known.stamp("subject") == stamp
+
+
+def origin_of(inventory: Inventory, session: Experiment, row: Resource | None = None) -> Origin:
+    """The origin of a session, or of one of its resources."""
+    own = row is None or row.category in ("", "resources")
+    return Origin(
+        server=inventory.server,
+        project=inventory.project,
+        subject_id=session.subject_id,
+        subject_label=session.subject_label,
+        experiment_id=session.id,
+        experiment_label=session.label,
+        category="resources" if row is None or own else row.category,
+        parent_id="" if row is None or own else row.cat_id,
+        parent_desc="" if row is None or own else row.cat_desc,
+        resource_id=row.id if row is not None else "",
+        resource_label=row.label if row is not None else "",
+    )
+
+
+def wanted_resources(
+    conn: Connection, selection: Selection, session: Experiment
+) -> tuple[list[Resource], list[Resource]]:
+    """All resources of a session, and those that are meant."""
+    rows = contents.list_resources(conn, Address(experiment=session.id), everything=True)
+    scans = list_scans(conn, session.id) if selection.needs_scans and rows else []
+    return rows, [row for row in rows if selection.takes_resource(row, scans)]
+
+
+def measure(conn: Connection, plan: Plan) -> Plan:
+    """Ask for counts and sizes of what the steps may fetch: one request a step.
+
+    A resource whose count and size are those of its manifest is not counted.
+    """
+    state = State(plan.root, plan.inventory.project)
+    steps = []
+    for step in plan.steps:
+        known = {
+            one.origin.get("resource_id"): one for one in state.read(step.session.id).resources
+        }
+        _, rows = wanted_resources(conn, plan.inventory.selection, step.session)
+        files = size = 0
+        for row in rows:
+            if not _as_known(row, known.get(row.id), plan.root):
+                files = -1 if row.file_count is None or files < 0 else files + row.file_count
+                size = -1 if row.file_size is None or size < 0 else size + row.file_size
+        steps.append(replace(step, files=files, bytes=size))
+    return replace(plan, steps=tuple(steps), measured=True)
+
+
+def _as_known(row: Resource, manifest: Manifest | None, root: Path) -> bool:
+    if manifest is None or any(one.kind != "drifted" for one in verify(manifest, root)):
+        return False
+    return (row.file_count, row.file_size) == (len(manifest.entries), manifest.size)
+
+
+def free_space(root: Path) -> int:
+    """Bytes free for us on the file system of a folder that may not exist yet."""
+    while not root.exists() and root != root.parent:
+        root = root.parent
+    found = os.statvfs(root)
+    return found.f_bavail * found.f_frsize

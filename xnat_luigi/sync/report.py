@@ -10,17 +10,45 @@ __all__ = ["Report", "SessionReport"]
 
 @dataclass(frozen=True)
 class SessionReport:
-    """One session: what was done, files and bytes fetched, and the reason of a failure."""
+    """One session: what was done.
+
+    `files` and `bytes` were fetched; `kept` files needed no fetching, of these `adopted` had been
+    put there by somebody else and `moved` lay elsewhere. `bare` files have no digest on the
+    server and were proven by size at most. `removed` are not on the server any more and stay here,
+    `drifted` were edited here and stay, `displaced` were in the way and are in the trash.
+    `failed` is the reason if not all of the session is here.
+    """
 
     session: str
     reason: str
     files: int = 0
     bytes: int = 0
     kept: int = 0
+    adopted: int = 0
+    moved: int = 0
+    bare: int = 0
     removed: tuple[str, ...] = ()
     drifted: tuple[str, ...] = ()
+    displaced: tuple[str, ...] = ()
     failed: str = ""
     exit_status: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+
+    def to_text(self) -> str:
+        """A line, and one for each file that needs attention."""
+        said = f"{self.files} files, {self.bytes:,} bytes"
+        for count, word in ((self.adopted, "adopted"), (self.moved, "moved")):
+            said += f", {count} {word}" if count else ""
+        if self.bare:
+            said += f"; {self.bare} have no digest on the server"
+        if self.failed:
+            said = f"failed: {self.failed}"
+        lines = [f"{self.session}: {self.reason}, {said}"]
+        lines += [f"  {path}: not on the server any more, still here" for path in self.removed]
+        lines += [f"  {path}: edited here, left as it is" for path in self.drifted]
+        lines += [f"  {path}: what lay here is in the trash" for path in self.displaced]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -53,23 +81,42 @@ class Report:
         """0, or the largest status of a failure."""
         return max((one.exit_status for one in self.failed), default=0)
 
-    def to_json(self) -> str:
+    @property
+    def rate(self) -> float:
+        """Bytes fetched a second."""
+        return self.bytes / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, object]:
         """For machines."""
-        return json.dumps({**asdict(self), "files": self.files, "bytes": self.bytes}, indent=1)
+        return {
+            **asdict(self),
+            "files": self.files,
+            "bytes": self.bytes,
+            "requests": sum(one.requests for one in self.sessions),
+            "exit_status": self.exit_status,
+        }
+
+    def to_json(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
 
     def to_text(self) -> str:
         """For people: a line for every session that was not the same, and a sum."""
-        lines = []
-        for one in self.sessions:
-            said = (
-                f"failed: {one.failed}" if one.failed else f"{one.files} files, {one.bytes} bytes"
-            )
-            lines.append(f"{one.session}: {one.reason}, {said}")
-            lines += [f"  {path}: not on the server any more, still here" for path in one.removed]
-            lines += [f"  {path}: edited here, left as it is" for path in one.drifted]
-        lines.append(
-            f"{self.project}: {len(self.sessions) - len(self.failed)} sessions looked at, "
-            f"{self.same} the same, {len(self.failed)} failed; {self.files} files, "
-            f"{self.bytes} bytes in {self.seconds:.1f} s"
+        return "\n".join([*(one.to_text() for one in self.sessions), self.to_line()])
+
+    def to_line(self) -> str:
+        """The sum in one line."""
+        removed = sum(len(one.removed) for one in self.sessions)
+        drifted = sum(len(one.drifted) for one in self.sessions)
+        facts = [
+            f"{len(self.sessions) - len(self.failed)} sessions looked at",
+            f"{self.same} the same",
+            f"{len(self.failed)} failed",
+        ]
+        facts += [f"{len(self.deleted)} deleted on the server"] if self.deleted else []
+        facts += [f"{removed} files removed there"] if removed else []
+        facts += [f"{drifted} files edited here"] if drifted else []
+        return (
+            f"{self.project}: {', '.join(facts)}; {self.files} files, {self.bytes:,} bytes in "
+            f"{self.seconds:.1f} s ({self.rate / 1e6:.1f} MB/s)"
         )
-        return "\n".join(lines)

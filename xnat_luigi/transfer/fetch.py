@@ -1,38 +1,51 @@
-"""Files of a resource onto the disk, proven, and its manifest last."""
+"""Resources onto the disk, proven, and each one's manifest last."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ..exceptions import XNATConnectionError, XNATIntegrityError
-from ..rest.files import download
+from ..exceptions import XNATError, XNATIntegrityError
 from ..rest.records import File
 from ..staging.manifest import Entry, Manifest, write_manifest
-from ..staging.save import Part, Want, publish, write_part
-from .layout import Origin, place
+from .carry import Carrier, Parcel
+from .layout import Origin
+from .standing import Job, Standing, digest_of, make_entry, place_all, refuse_clashes, sort_out
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["Fetched", "fetch_resource", "manifest_path"]
+__all__ = ["DIGESTS", "Fetched", "Job", "fetch_resource", "fetch_session", "manifest_path"]
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 STATE = ".xnat-luigi"
-TRIES = 3
+DIGESTS = ("size", "fail", "refresh")
+"""what to do with files for which the server has no digest: take them by size, refuse them, or
+have the server compute them first (which is the caller's business; then as `size`)"""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What one call brought: its manifest, the files fetched, and their bytes."""
+    """What was done for one resource.
+
+    `files` and `size` (bytes) were fetched, `kept` needed no fetching, of these `adopted` had
+    been put there by somebody else and `moved` lay elsewhere. `drifted` were edited here and left
+    as they are, `bare` have no digest on the server. `error` is why there is no new manifest.
+    """
 
     manifest: Manifest
-    files: int
-    size: int
+    files: int = 0
+    size: int = 0
+    kept: int = 0
+    adopted: int = 0
+    moved: int = 0
+    drifted: tuple[str, ...] = ()
+    bare: int = 0
+    error: XNATError | None = field(default=None, compare=False)
 
 
 def manifest_path(root: Path, origin: Origin) -> Path:
@@ -50,89 +63,119 @@ def fetch_resource(
     layout: str = "documented",
     digests: str = "size",
     keep: Sequence[Entry] = (),
-    stamps: dict[str, str] | None = None,
-    check: Callable[[], None] | None = None,
+    stamps: Mapping[str, str] | None = None,
+    pulse: Callable[[int], None] | None = None,
 ) -> Fetched:
-    """Bring files of a resource onto the disk.
+    """Bring one resource onto the disk.
 
     Parameters
     ----------
     files : sequence of File
         The resource's whole listing.
+    layout : str
+        A name of `layout.LAYOUTS`, or a template.
     digests : str
-        `size` takes files without a digest by their size and notes it; `fail` refuses them.
+        One of `DIGESTS`.
     keep : sequence of Entry
-        Entries of an older manifest that still hold: these files are not fetched.
-    check : callable, optional
-        Called between pieces of a body; what it raises ends the call and leaves nothing behind.
+        Entries of an older manifest; those that still hold are not fetched again.
+    pulse : callable, optional
+        Called with the number of bytes of every piece; what it raises ends the call and leaves no
+        part behind.
 
     Raises
     ------
     XNATIntegrityError
         What came is not what the listing says, twice; or a digest is missing under `fail`.
+    XNATNotFoundError
+        A file is listed and misses on the server's disk.
     XNATUnsafeNameError
         A name would lead outside; nothing was fetched.
     """
-    kept = {entry.remote: entry for entry in keep}
-    targets = {file.path: root / place(origin, file.path, layout) for file in files}
-    if len(set(targets.values())) < len(targets):
-        raise XNATIntegrityError(f"{origin.resource_label}: two files would lie at the same place")
-    bare = [file.path for file in files if not file.digest]
-    if bare and digests == "fail":
-        raise XNATIntegrityError(
-            f"{origin.experiment_label}: {len(bare)} files of {origin.resource_label} have no "
-            "digest on the server: refresh its catalogs with checksums"
-        )
-    wanted = [file for file in files if file.path not in kept]
-    parts: list[Part] = []
-    try:
-        for file in wanted:
-            parts.append(_fetch(conn, file, targets[file.path], root, check))
-        saved = dict(zip((file.path for file in wanted), publish(parts), strict=True))
-    except BaseException:
-        for part in parts:
-            part.discard()
-        raise
-    entries = []
-    for file in files:
-        if file.path in kept:
-            entries.append(kept[file.path])
-            continue
-        one = saved[file.path]
-        proof = "md5" if file.digest else ("size" if file.size is not None else "none")
-        entries.append(
-            Entry(
-                targets[file.path].relative_to(root).as_posix(),
-                one.size,
-                one.md5,
-                one.mtime_ns,
-                one.inode,
-                file.path,
-                proof,
-            )
-        )
-    manifest = Manifest(origin.words(), tuple(entries), dict(stamps or {}))
-    write_manifest(manifest_path(root, origin), manifest, root=root)
-    return Fetched(manifest, len(saved), sum(one.size for one in saved.values()))
+    old = Manifest(origin.words(), tuple(keep)) if keep else None
+    job = Job(origin, tuple(files), old, dict(stamps or {}))
+    carrier = Carrier(conn, root, pulse=pulse)
+    (done,) = fetch_session(carrier, [job], layout=layout, digests=digests)
+    if done.error is not None:
+        raise done.error
+    return done
 
 
-def _fetch(
-    conn: Connection, file: File, target: Path, root: Path, check: Callable[[], None] | None
-) -> Part:
-    want = Want(target, file.size, file.digest or None)
-    for attempt in range(1, TRIES + 1):
-        try:
-            with download.open_file(conn, file.uri) as stream:
-                return write_part(want, _checked(stream.chunks(), check), root=root)
-        except (XNATIntegrityError, XNATConnectionError) as error:
-            if attempt == TRIES:
-                raise
-            logger.warning("%s; once more", error)
-    raise AssertionError("unreachable")
+def fetch_session(
+    carrier: Carrier, jobs: Sequence[Job], *, layout: str = "documented", digests: str = "size"
+) -> list[Fetched]:
+    """Bring several resources of one experiment, as few requests as pay off.
+
+    A resource that cannot be completed has its reason in `Fetched.error`, keeps its old manifest,
+    and does not stop the others. What concerns all of them (an outage, a full disk) raises.
+
+    Raises
+    ------
+    XNATUnsafeNameError
+        A name is refused, or two files would lie at one place; nothing was fetched.
+    """
+    root = carrier.root
+    everywhere: list[PurePosixPath] = []
+    for job in jobs:
+        places = place_all(job, root, layout).values()
+        everywhere += [PurePosixPath(path.relative_to(root)) for path in places]
+    refuse_clashes(everywhere, jobs[0].origin.experiment_label if jobs else "")
+    errors = {job.origin.resource_id: _refuse_bare(job, digests) for job in jobs}
+    standings = {
+        job.origin.resource_id: sort_out(job, root, layout)
+        for job in jobs
+        if errors[job.origin.resource_id] is None
+    }
+    carrier.bring(
+        [
+            Parcel(job.origin, tuple(standings[job.origin.resource_id].wanted), job.files)
+            for job in jobs
+            if job.origin.resource_id in standings
+        ]
+    )
+    done = []
+    for job in jobs:
+        error = errors[job.origin.resource_id]
+        if error is not None:
+            done.append(Fetched(job.old or Manifest(job.origin.words(), ()), error=error))
+        else:
+            done.append(_finish(carrier, job, standings[job.origin.resource_id]))
+    return done
 
 
-def _checked(chunks: Iterable[bytes], check: Callable[[], None] | None) -> Iterator[bytes]:
-    for chunk in chunks:
-        if check is not None:
-            check()
-        yield chunk
+def _refuse_bare(job: Job, digests: str) -> XNATError | None:
+    bare = sum(not digest_of(file) for file in job.files)
+    if not bare or digests != "fail":
+        return None
+    return XNATIntegrityError(
+        f"{job.origin.experiment_label}: {bare} files of {job.origin.resource_label} have no "
+        "digest on the server: refresh its catalogs with checksums, or take them by size"
+    )
+
+
+def _finish(carrier: Carrier, job: Job, standing: Standing) -> Fetched:
+    """Write the manifest, if all of the resource is there."""
+    brought = [one for one in standing.wanted if one.target in carrier.saved]
+    lost = [one for one in standing.wanted if one.target not in carrier.saved]
+    entries = dict(standing.kept)
+    for one in brought:
+        entries[one.file.path] = make_entry(one.file, carrier.saved[one.target], carrier.root)
+    facts = {
+        "files": len(brought),
+        "size": sum(carrier.saved[one.target].size for one in brought),
+        "kept": len(standing.kept),
+        "adopted": standing.adopted,
+        "moved": standing.moved,
+        "drifted": tuple(standing.drifted),
+        "bare": sum(not digest_of(file) for file in job.files),
+    }
+    if lost:
+        reason = carrier.failed.get(lost[0].target)
+        error = reason or XNATIntegrityError(f"{lost[0].target} could not be fetched")
+        if len(lost) > 1:
+            log.warning("%d more files could not be fetched: %s", len(lost) - 1, lost[1].file.path)
+        return Fetched(job.old or Manifest(job.origin.words(), ()), error=error, **facts)  # type: ignore[arg-type]
+    ordered = tuple(entries[file.path] for file in job.files)
+    manifest = Manifest(job.origin.words(), ordered, dict(job.stamps))
+    if manifest != job.old:
+        write_manifest(manifest_path(carrier.root, job.origin), manifest, root=carrier.root)
+    return Fetched(manifest, **facts)  # type: ignore[arg-type]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
 from ..exceptions import XNATUnsafeNameError, XNATValueError
 
-__all__ = ["LAYOUTS", "Origin", "place"]
+__all__ = ["LAYOUTS", "Origin", "check_layout", "place", "prove_apart"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ LAYOUTS: Mapping[str, str] = {
 """Layouts by name. `{place}` is `scans/ID-TYPE`, `assessors/ID`, or nothing for the session's own
 resources."""
 
+_SESSION_WORDS = frozenset({"project", "subject", "session"})
 _FIELD = re.compile(r"\{([a-z_]+)\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -64,25 +66,85 @@ def place(origin: Origin, path: str, layout: str = "documented") -> PurePosixPat
     XNATValueError
         The template has an unknown field, or no `{path}`.
     """
-    template = LAYOUTS.get(layout, layout)
+    template = check_layout(layout)
     words = _words(origin, path)
     names = set(_FIELD.findall(template))
-    unknown = sorted(names - words.keys())
-    if unknown or "path" not in names:
-        raise XNATValueError(
-            f"layout {layout!r}: "
-            + (f"unknown field {unknown[0]!r}" if unknown else "{path} is missing")
-            + f"; known are {', '.join(sorted(words))}, and the layouts {', '.join(LAYOUTS)}"
-        )
     for name in names - {"path", "place"}:
         _check(words[name], path)
-    filled = _FIELD.sub(lambda match: words[match[1]], template)
+    filled = _fill(template, words)
     parts = [part for part in filled.split("/") if part]
     if path.startswith("/") or "" in path.split("/"):
         raise XNATUnsafeNameError(f"{path[:120]!r} is refused: it is absolute or has an empty part")
     for part in parts:
         _check(part, path)
     return PurePosixPath(*parts)
+
+
+def check_layout(layout: str) -> str:
+    """The template of a layout.
+
+    Raises
+    ------
+    XNATValueError
+        An unknown field, or no `{path}`, or a `{path}` that is not the last part.
+    """
+    template = LAYOUTS.get(layout, layout)
+    known = _words(Origin("", ""), "")
+    names = _FIELD.findall(template)
+    unknown = sorted(set(names) - known.keys())
+    fault = ""
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        fault = f"unknown field {{{unknown[0]}}}" + (
+            f", did you mean {{{close[0]}}}?" if close else ""
+        )
+    elif not template.endswith("{path}") or names.count("path") != 1:
+        fault = "it must end with {path}"
+    elif re.search(r"[{}]", _FIELD.sub("", template)) or template.startswith("/"):
+        fault = "it is not a relative path of {fields}"
+    if fault:
+        raise XNATValueError(
+            f"layout {layout!r}: {fault}; fields are {', '.join(sorted(known))}, "
+            f"and the layouts by name {', '.join(LAYOUTS)}"
+        )
+    return template
+
+
+def prove_apart(origins: Iterable[Origin], layout: str) -> None:
+    """Prove that no two sessions can have a file at one place, before any is listed.
+
+    They cannot if some part of the template depends on the session alone and differs: paths that
+    differ in one part are neither equal nor inside each other. Within a session the places of all
+    files are compared before its first byte.
+
+    Raises
+    ------
+    XNATUnsafeNameError
+        Two sessions might meet; both are named.
+    """
+    parts = check_layout(layout).split("/")
+    fixed = []
+    for part in parts:
+        names = set(_FIELD.findall(part))
+        if names & {"place", "path"}:  # of any depth: what follows has no fixed position
+            break
+        if names and names <= _SESSION_WORDS:
+            fixed.append(part)
+    seen: dict[tuple[str, ...], Origin] = {}
+    for origin in origins:
+        words = _words(origin, "")
+        key = tuple(_fill(part, words) for part in fixed)
+        other = seen.setdefault(key, origin)
+        if other is not origin:
+            raise XNATUnsafeNameError(
+                f"layout {layout!r} could put files of {other.experiment_label} "
+                f"({other.experiment_id}) and {origin.experiment_label} ({origin.experiment_id}) "
+                "at one place: give {session} a folder of its own"
+            )
+
+
+def _fill(template: str, words: Mapping[str, str]) -> str:
+    return _FIELD.sub(lambda match: words[match[1]], template)
 
 
 def _check(part: str, path: str) -> None:

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from ..exceptions import (
     XNATConnectionError,
+    XNATNotFoundError,
     XNATResponseError,
     XNATUnclearError,
     XNATUploadError,
@@ -192,9 +193,12 @@ def _some(paths: Sequence[str]) -> str:
 
 def _listed(conn: Connection, address: Address, label: str) -> dict[str, File]:
     """Return what the resource holds, nothing when it is confirmed absent."""
-    if find_resource(conn, address, label) is None:
-        return {}
-    return {file.path: file for file in list_files(conn, address, label)}
+    try:
+        return {file.path: file for file in list_files(conn, address, label)}
+    except XNATNotFoundError:
+        if find_resource(conn, address, label) is None:
+            return {}
+        raise
 
 
 def _compare_before(

@@ -1,0 +1,142 @@
+"""What earlier runs left below a destination's `.xnat-luigi`: the memory of a sync.
+
+::
+
+    manifests/PROJECT/EXPERIMENT_ID/RESOURCE_ID.json   one per resource, written after its files
+    manifests/PROJECT/EXPERIMENT_ID/session.json       all of the session is here, as of a stamp
+    gone/PROJECT/EXPERIMENT_ID.json                    files of ours that the server has no more
+    locks/PROJECT/EXPERIMENT_ID.lock
+    trash/YYYY-MM-DD/...                               what was put aside, under its old path
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..rest.records import Experiment
+from ..staging.manifest import Entry, Manifest, read_manifest, write_manifest
+from ..staging.save import remove_file
+
+__all__ = ["STATE", "Known", "State"]
+
+STATE = ".xnat-luigi"
+SEEN = "session.json"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A session as it was when it was last complete, and the manifests of its resources."""
+
+    seen: Manifest | None
+    resources: tuple[Manifest, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all manifests that were written then are here."""
+        return self.seen is not None and self.seen.stamps.get("resources") == str(
+            len(self.resources)
+        )
+
+    def stamp(self, name: str) -> str:
+        """A stamp of that time: `subject`, `session` or `selection`."""
+        return self.seen.stamps.get(name, "") if self.seen is not None else ""
+
+    @property
+    def label(self) -> str:
+        """The session's label at that time."""
+        some = [one for one in (self.seen, *self.resources) if one is not None]
+        return some[0].origin.get("experiment_label", "") if some else ""
+
+
+class State:
+    """The memory of one project in one destination."""
+
+    def __init__(self, root: Path, project: str) -> None:
+        self.root = root
+        self.project = project
+        self.manifests = root / STATE / "manifests" / project
+        self.gone = root / STATE / "gone" / project
+
+    def folder(self, experiment_id: str) -> Path:
+        """Where the manifests of a session lie."""
+        return self.manifests / experiment_id
+
+    def lock(self, experiment_id: str) -> Path:
+        """The lock of a session."""
+        return self.root / STATE / "locks" / self.project / f"{experiment_id}.lock"
+
+    def experiments(self) -> list[str]:
+        """IDs of the sessions that something is known of, in order."""
+        try:
+            names = sorted(os.listdir(self.manifests))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [name for name in names if name != "project"]
+
+    def read(self, experiment_id: str) -> Known:
+        """What is known of a session; a damaged manifest counts as none (fault row D5)."""
+        folder = self.folder(experiment_id)
+        try:
+            names = sorted(os.listdir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return Known(None, ())
+        resources = []
+        for name in names:
+            if name.endswith(".json") and name != SEEN and not name.startswith("."):
+                manifest = read_manifest(folder / name)
+                if manifest is not None:
+                    resources.append(manifest)
+        return Known(read_manifest(folder / SEEN) if SEEN in names else None, tuple(resources))
+
+    def write_seen(
+        self, session: Experiment, selection: str, resources: int, subject: str, own: str
+    ) -> None:
+        """Note that all of a session is on disk as of its stamps; written after everything else."""
+        origin = {
+            "project": self.project,
+            "subject_id": session.subject_id,
+            "subject_label": session.subject_label,
+            "experiment_id": session.id,
+            "experiment_label": session.label,
+        }
+        stamps = {
+            "subject": subject,
+            "session": own,
+            "selection": selection,
+            "resources": str(resources),
+        }
+        path = self.folder(session.id) / SEEN
+        write_manifest(path, Manifest(origin, (), stamps), root=self.root)
+
+    def forget(self, experiment_id: str, resource_id: str) -> None:
+        """Remove the manifest of a resource that the server has no more."""
+        remove_file(self.folder(experiment_id) / f"{resource_id}.json")
+
+    def read_gone(self, experiment_id: str) -> tuple[Entry, ...]:
+        """Files of ours that the server has no more."""
+        manifest = read_manifest(self.gone / f"{experiment_id}.json")
+        return manifest.entries if manifest is not None else ()
+
+    def write_gone(self, experiment_id: str, label: str, entries: Iterable[Entry]) -> None:
+        """Replace that list; an empty one is removed."""
+        path = self.gone / f"{experiment_id}.json"
+        kept = tuple(sorted(entries, key=lambda entry: entry.path))
+        if not kept:
+            remove_file(path)
+        elif kept != self.read_gone(experiment_id):
+            origin = {
+                "project": self.project,
+                "experiment_id": experiment_id,
+                "experiment_label": label,
+            }
+            write_manifest(path, Manifest(origin, kept), root=self.root)
+
+    def all_gone(self) -> Iterator[tuple[str, Entry]]:
+        """All files of ours that the server has no more, with their experiment's ID."""
+        if self.gone.is_dir():
+            for path in sorted(self.gone.glob("*.json")):
+                for entry in self.read_gone(path.stem):
+                    yield path.stem, entry

@@ -1,0 +1,206 @@
+"""What of a resource lies on disk already, and what has to be brought.
+
+A file that is right is never fetched: not when a manifest vouches for it, not when another tool
+put it there, not when a run was killed between the last byte and the name, not when only its place
+has changed. And what somebody else wrote is never lost: it moves to the trash before its name is
+taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from ..exceptions import XNATUnsafeNameError
+from ..rest.records import File
+from ..staging.manifest import Entry, Manifest, hash_file, verify_and_refresh
+from ..staging.save import Saved, Want, move, take_over
+from ..staging.sweep import find_leftovers
+from .layout import Origin, place
+
+__all__ = ["Job", "Standing", "Wanted", "make_entry", "sort_out"]
+
+log = logging.getLogger(__name__)
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A resource to bring: its whole listing, and the manifest of an earlier run if there is one.
+
+    `restore` fetches files again that somebody edited here; otherwise these stay as they are
+    while the server's file is the same.
+    """
+
+    origin: Origin
+    files: tuple[File, ...]
+    old: Manifest | None = None
+    stamps: Mapping[str, str] = field(default_factory=dict)
+    restore: bool = False
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file to bring, where to, and whether something of somebody else's lies there."""
+
+    file: File
+    target: Path
+    displace: bool = False
+
+    @property
+    def want(self) -> Want:
+        """What its bytes must be."""
+        return Want(self.target, self.file.size, digest_of(self.file) or None)
+
+
+@dataclass
+class Standing:
+    """The state of a job: entries that hold by path in the resource, and what is wanted."""
+
+    kept: dict[str, Entry] = field(default_factory=dict)
+    wanted: list[Wanted] = field(default_factory=list)
+    drifted: list[str] = field(default_factory=list)
+    adopted: int = 0
+    moved: int = 0
+
+
+def digest_of(file: File) -> str:
+    """The MD5 of a listed file, "" where the server has none or no MD5 (A 6.2)."""
+    return file.digest if _MD5.fullmatch(file.digest) else ""
+
+
+def make_entry(file: File, saved: Saved, root: Path) -> Entry:
+    """The entry of a file just brought or adopted."""
+    proof = "md5" if digest_of(file) else ("size" if file.size is not None else "none")
+    path = saved.path.relative_to(root).as_posix()
+    return Entry(path, saved.size, saved.md5, saved.mtime_ns, saved.inode, file.path, proof)
+
+
+def sort_out(job: Job, root: Path, layout: str) -> Standing:
+    """Compare a listing with manifest and disk. Files whose place changed are moved.
+
+    Raises
+    ------
+    XNATUnsafeNameError
+        A name is refused, or two files would lie at one place. Nothing was touched.
+    """
+    targets = place_all(job, root, layout)
+    known, faults = _known(job, root)
+    found = Standing()
+    for file in job.files:
+        target = targets[file.path]
+        entry = known.get(file.path)
+        kind = faults.get(entry.path) if entry is not None else None
+        if entry is not None and _same(entry, file):
+            if kind == "drifted" and not job.restore:
+                found.drifted.append(entry.path)
+                found.kept[file.path] = entry
+                continue
+            if kind is None and _brought_home(entry, target, root, found):
+                found.kept[file.path] = replace(entry, path=_inside(target, root))
+                continue
+        saved = _adopt(file, target, root)
+        if saved is not None:
+            found.kept[file.path] = make_entry(file, saved, root)
+            found.adopted += 1
+            continue
+        ours = entry is not None and entry.path == _inside(target, root) and kind != "drifted"
+        there = os.path.lexists(target)
+        found.wanted.append(Wanted(file, target, displace=there and not ours))
+    return found
+
+
+def place_all(job: Job, root: Path, layout: str) -> dict[str, Path]:
+    """The place of every file of a job.
+
+    Raises
+    ------
+    XNATUnsafeNameError
+        Two files, or a file and a folder, would lie at one place (fault row D6).
+    """
+    places = {file.path: place(job.origin, file.path, layout) for file in job.files}
+    refuse_clashes(places.values(), f"{job.origin.experiment_label} {job.origin.resource_label}")
+    if len(places) < len(job.files):
+        raise XNATUnsafeNameError(
+            f"{job.origin.experiment_label} {job.origin.resource_label}: the server lists a file "
+            "twice; refresh its catalog there"
+        )
+    return {path: root / one for path, one in places.items()}
+
+
+def refuse_clashes(places: Iterable[PurePosixPath], where: str) -> None:
+    """Refuse places of which two are equal, or one is a folder of another."""
+    names = sorted(str(one).split("/") for one in places)
+    for before, after in itertools.pairwise(names):
+        if after[: len(before)] == before:
+            raise XNATUnsafeNameError(
+                f"{where}: {'/'.join(before)!r} and {'/'.join(after)!r} would lie at one place; "
+                "nothing was written, choose another layout"
+            )
+
+
+def _known(job: Job, root: Path) -> tuple[dict[str, Entry], dict[str, str]]:
+    if job.old is None:
+        return {}, {}
+    damages, fresh = verify_and_refresh(job.old, root)
+    known = {entry.remote: entry for entry in fresh.entries}
+    return known, {damage.path: damage.kind for damage in damages}
+
+
+def _same(entry: Entry, file: File) -> bool:
+    """Whether the server's file is the one the entry was made of."""
+    if file.size is not None and file.size != entry.size:
+        return False
+    digest = digest_of(file)
+    return not digest or digest == entry.md5
+
+
+def _inside(target: Path, root: Path) -> str:
+    return target.relative_to(root).as_posix()
+
+
+def _brought_home(entry: Entry, target: Path, root: Path, found: Standing) -> bool:
+    """Whether a proven file lies at its place; one whose place has changed is moved there."""
+    if entry.path == _inside(target, root):
+        return True
+    if os.path.lexists(target):
+        return False
+    move(root / entry.path, target, root=root)
+    found.moved += 1
+    log.info("%s moved to %s", entry.path, target)
+    return True
+
+
+def _adopt(file: File, target: Path, root: Path) -> Saved | None:
+    """A file that is right but that no manifest knows: under its name, or as a killed run's part.
+
+    Only with a digest: equal sizes prove nothing.
+    """
+    digest = digest_of(file)
+    if not digest:
+        return None
+    try:
+        status = target.lstat()
+    except OSError:
+        status = None
+    if status is not None:
+        if _fits(target, status, file.size) and hash_file(target) == digest:
+            return Saved(target, status.st_size, digest, status.st_mtime_ns, status.st_ino)
+        return None
+    for leftover in find_leftovers(target):
+        status = leftover.lstat()
+        if _fits(leftover, status, file.size) and hash_file(leftover) == digest:
+            take_over(leftover, target, root=root)
+            return Saved(target, status.st_size, digest, status.st_mtime_ns, status.st_ino)
+    return None
+
+
+def _fits(path: Path, status: os.stat_result, size: int | None) -> bool:
+    return stat.S_ISREG(status.st_mode) and size in (None, status.st_size)
