@@ -10,6 +10,7 @@ import pytest
 from pipelines.material import cut, make_study, series_of
 from tests.intake.conftest import Line
 from xnat_luigi.exceptions import XNATLockError
+from xnat_luigi.gate.judging import Judging
 from xnat_luigi.intake import ledger as stages
 from xnat_luigi.intake.bringing import bring_in
 from xnat_luigi.intake.decisions import decide
@@ -20,7 +21,6 @@ from xnat_luigi.intake.studies import Study, read_folder
 from xnat_luigi.rest import contents, listings, prearchive
 from xnat_luigi.standin.archiver import Failure
 from xnat_luigi.standin.faults import Fault
-from xnat_luigi.tasks.judging import Judging
 from xnat_luigi.uris import Address
 
 WARNING = '[header]\nModality = { value = "CT", severity = "warn" }\n'

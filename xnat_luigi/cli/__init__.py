@@ -21,6 +21,8 @@ from .. import __version__
 __all__ = ["COMMANDS", "Command", "main"]
 
 COMMANDS: tuple[str, ...] = (
+    "intake",
+    "qc",
     "run",
     "provenance",
     "new_pipeline",

@@ -90,6 +90,7 @@ class Judging:
         """Changes with the text of the rule file."""
         if not self.rules:
             return ""
+        read_rules(self.rules)  # a file that cannot be used is said before anything is done
         return hashlib.sha256(Path(self.rules).read_bytes()).hexdigest()[:16]
 
     def __call__(

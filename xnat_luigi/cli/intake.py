@@ -1,0 +1,264 @@
+"""`xnat-luigi intake`: studies into the archive, and where each of them stands."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import XNATValueError
+
+if TYPE_CHECKING:
+    from ..gate.running import Outcome
+    from ..intake.ledger import Entry, Ledger
+
+NAME = "intake"
+HELP = """Takes DICOM studies in: looked at, archived exactly once, or held with the reason.
+
+    xnat-luigi intake run FOLDER --server URL --project P --rules rules.toml
+    xnat-luigi intake status [--json | --mail]
+    xnat-luigi intake explain SESSION
+    xnat-luigi intake retry [SESSION ...]
+
+What happened to every study lies in the ledger below --state (default: intake-state). Exit status
+of `run` and `retry`: 0 everything is archived, 1 something is held, failed or refused.
+"""
+STATE = "intake-state"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The four sub-commands."""
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _add_run(verbs.add_parser("run", help="take in every study of a folder"))
+    status = verbs.add_parser("status", help="where every study stands")
+    _add_common(status)
+    _add_which(status)
+    status.add_argument("--stage", action="append", default=[], help="only these stages")
+    status.add_argument("--mail", action="store_true", help="a summary, its first line the subject")
+    status.add_argument(
+        "--hours", type=float, default=24.0, help="how far back the mail looks (24)"
+    )
+    explain = verbs.add_parser("explain", help="the whole history of a session")
+    explain.add_argument("session", help="session label or StudyInstanceUID")
+    _add_common(explain)
+    _add_which(explain)
+    again = verbs.add_parser("retry", help="look again at what is held or failed")
+    again.add_argument(
+        "session", nargs="*", help="session labels or StudyInstanceUIDs; all that failed if none"
+    )
+    again.add_argument("--held", action="store_true", help="all that are held as well")
+    again.add_argument("--workers", type=int, default=2, help="studies at a time (2)")
+    _add_common(again)
+    _add_which(again)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", default=STATE, help=f"folder of ledger and reports ({STATE})")
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def _add_which(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", default="", help="only this server")
+    parser.add_argument("--project", default="", help="only this project")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", help="folder with DICOM files, any depth")
+    parser.add_argument("--server", required=True, help="address of the server")
+    parser.add_argument("--project", default="", help="project, unless --naming tells it")
+    parser.add_argument("--naming", default="", help="TOML file: what studies are called")
+    parser.add_argument("--rules", default="", help="TOML file: what QC asks of a study")
+    parser.add_argument("--policy", default="", help="TOML file: what follows a verdict")
+    parser.add_argument("--hook", default="", help="package.module:function that changes data sets")
+    parser.add_argument("--workers", type=int, default=2, help="studies at a time (2)")
+    parser.add_argument("--dry-run", action="store_true", help="name and judge, send nothing")
+    _add_common(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Does what the sub-command says."""
+    verbs = {"run": _run, "status": _status, "explain": _explain, "retry": _retry}
+    return verbs[arguments.verb](arguments)
+
+
+def _ledger(arguments: argparse.Namespace) -> Ledger:
+    from ..intake.ledger import Ledger
+
+    return Ledger(arguments.state)
+
+
+def _entries(arguments: argparse.Namespace) -> list[Entry]:
+    ledger = _ledger(arguments)
+    return ledger.entries(server=arguments.server, project=arguments.project)
+
+
+def _named(arguments: argparse.Namespace, session: str) -> list[Entry]:
+    found = _ledger(arguments).find(session, server=arguments.server, project=arguments.project)
+    if not found:
+        raise XNATValueError(
+            f"the ledger below {arguments.state} knows no {session}; `intake status` lists all"
+        )
+    return found
+
+
+# run and retry ----------------------------------------------------------------------------------
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ..connection.registry import close_all, connection_for
+    from ..gate.running import Settings, run_folder
+
+    settings = Settings(
+        state=arguments.state,
+        project=arguments.project,
+        naming=arguments.naming,
+        rules=arguments.rules,
+        policy=arguments.policy,
+        hook=arguments.hook,
+        folder=arguments.folder,
+    )
+    if arguments.dry_run:
+        return _dry_run(settings)
+    try:
+        outcome = run_folder(
+            connection_for(arguments.server),
+            settings,
+            workers=arguments.workers,
+            told=None if arguments.json else _say,
+        )
+    finally:
+        close_all()
+    return _end(arguments, outcome)
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    from ..connection.registry import close_all, connection_for
+    from ..gate.running import Outcome, retry
+    from ..intake.ledger import FAILED, HELD
+
+    if arguments.session:
+        wanted = [entry for name in arguments.session for entry in _named(arguments, name)]
+    else:
+        stages = (FAILED, HELD) if arguments.held else (FAILED,)
+        wanted = [entry for entry in _entries(arguments) if entry.stage in stages]
+    entries: list[Entry] = []
+    try:
+        for server in sorted({entry.server for entry in wanted}):
+            mine = [entry for entry in wanted if entry.server == server]
+            done = retry(
+                connection_for(server),
+                arguments.state,
+                mine,
+                workers=arguments.workers,
+                told=None if arguments.json else _say,
+            )
+            entries += done.entries
+    finally:
+        close_all()
+    return _end(arguments, Outcome(tuple(entries)))
+
+
+def _say(entry: Entry) -> None:
+    reason = f": {entry.detail}" if entry.detail else ""
+    print(f"{entry.key.project}/{entry.key.session} {entry.stage}{reason}", flush=True)
+
+
+def _end(arguments: argparse.Namespace, outcome: Outcome) -> int:
+    from ..intake.overview import status_data
+
+    if arguments.json:
+        document: dict[str, Any] = {
+            "studies": [status_data(entry) for entry in outcome.entries],
+            "refused": dict(outcome.refused),
+            "busy": [key.session for key in outcome.busy],
+        }
+        print(json.dumps(document, ensure_ascii=False, indent=1))
+    else:
+        for why in outcome.refused.values():
+            print(f"refused: {why}", file=sys.stderr)
+        for key in outcome.busy:
+            print(f"{key.project}/{key.session}: another process has it in hand", file=sys.stderr)
+        _say_problems(outcome)
+    return 0 if outcome.good else 1
+
+
+def _say_problems(outcome: Outcome) -> None:
+    """Files that belong to no study: counted by what they are."""
+    if outcome.found is None:
+        return
+    kinds: dict[str, list[str]] = {}
+    for problem in outcome.found.problems:
+        kinds.setdefault(problem.kind, []).append(problem.path)
+    for kind, paths in sorted(kinds.items()):
+        print(f"not taken in: {len(paths)} files, {kind}, such as {paths[0]}", file=sys.stderr)
+    if not outcome.found.studies:
+        print(f"{outcome.found.root} holds no DICOM study", file=sys.stderr)
+
+
+def _dry_run(settings: Any) -> int:
+    from ..gate.judging import judge_headers
+    from ..gate.running import look_into, naming_rules
+    from ..intake.naming import name_all
+    from ..qc.rules import read_rules
+
+    found = look_into(settings)
+    rules = read_rules(settings.rules) if settings.rules else None
+    named, refused = name_all(found, naming_rules(settings))
+    for study, key in named:
+        headers = [*study.files]
+        _, verdict = judge_headers(
+            headers, rules, subject=key.subject, session=key.session, study_uid=key.study_uid
+        )
+        told = f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""
+        count = f"{len(study.files)} files in {len(study.series)} series"
+        print(f"{key.project}/{key.subject}/{key.session}, {count}, {verdict.status}{told}")
+    for _, why in refused:
+        print(f"refused: {why}", file=sys.stderr)
+    return 1 if refused else 0
+
+
+# status and explain -----------------------------------------------------------------------------
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from ..intake.overview import HEADINGS, mail, select, status_data, status_row
+
+    entries = select(_entries(arguments), only=arguments.stage)
+    if arguments.json:
+        print(json.dumps([status_data(one) for one in entries], ensure_ascii=False, indent=1))
+    elif arguments.mail:
+        print(mail(entries, now=datetime.now(timezone.utc), hours=arguments.hours), end="")
+    elif not entries:
+        print(f"the ledger below {arguments.state} holds no study")
+    else:
+        _print_table(HEADINGS, [status_row(entry) for entry in entries])
+    return 0
+
+
+def _print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """On a terminal as wide as it is; otherwise whole lines, so that grep and less see all."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from ..intake.overview import history_data, tell
+
+    found = _named(arguments, arguments.session)
+    if arguments.json:
+        print(json.dumps([history_data(one) for one in found], ensure_ascii=False, indent=1))
+    else:
+        print("\n\n".join(tell(entry) for entry in found))
+    return 0

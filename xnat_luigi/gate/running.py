@@ -1,0 +1,210 @@
+"""A run of the intake: a folder, or what was held and failed, with the settings of one place.
+
+Plain functions, no Luigi: for the command line, for cron, and for taking things up again. The
+ledger keeps the settings with every study, so that a later command needs no more than its name.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..exceptions import XNATLockError, XNATValueError
+from ..intake import naming
+from ..intake.changing import change_studies, find_hook
+from ..intake.journey import Plan, take_in
+from ..intake.keys import StudyKey
+from ..intake.ledger import FAILED, HELD, Entry, Ledger
+from ..intake.pace import Pace
+from ..intake.policy import Policies, read_policies
+from ..intake.studies import Studies, Study, read_folder
+from .judging import Judging
+
+if TYPE_CHECKING:
+    from ..connection.login import Connection
+
+__all__ = ["Outcome", "Settings", "make_plan", "retry", "run_folder"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is told, as words: everything here is written into the ledger.
+
+    state: folder of the ledger and the reports. project: used by naming when there is no file of
+    rules: subject and session are then PatientName and PatientID, as XNAT's own routing does
+    (wire contract B 1.6). hook: `package.module:function`, changes data sets on their way.
+    """
+
+    state: str
+    project: str = ""
+    naming: str = ""
+    rules: str = ""
+    policy: str = ""
+    hook: str = ""
+    folder: str = ""
+    thumbnails: int = 5
+
+    @property
+    def reports(self) -> str:
+        return str(Path(self.state) / "reports")
+
+    def words(self) -> dict[str, str]:
+        """For the ledger; paths are made absolute, so that a later command may stand elsewhere."""
+        made = {name: str(value) for name, value in asdict(self).items() if value}
+        for name in ("naming", "rules", "policy", "folder"):
+            if name in made:
+                made[name] = str(Path(made[name]).absolute())
+        made.pop("state")
+        return made
+
+    @classmethod
+    def of_words(cls, state: str, words: Mapping[str, str]) -> Settings:
+        """The settings that `words()` wrote. Raises XNATValueError for others."""
+        known = {name: value for name, value in words.items() if name in cls.__dataclass_fields__}
+        if "folder" not in known:
+            raise XNATValueError("the ledger does not say where this study came from")
+        thumbnails = int(known.pop("thumbnails", 5))
+        return cls(state, thumbnails=thumbnails, **known)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did: where every study stands, and what never became one.
+
+    refused: StudyInstanceUID -> why no rule names it. busy: studies another process has in hand.
+    """
+
+    entries: tuple[Entry, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    busy: tuple[StudyKey, ...] = ()
+    found: Studies | None = None
+
+    @property
+    def good(self) -> bool:
+        """Nothing was held, failed or refused, and files there were are not all something else."""
+        bad = any(entry.stage in (HELD, FAILED) for entry in self.entries)
+        strange = self.found is not None and not self.found.studies and self.found.problems
+        return not bad and not self.refused and not strange
+
+
+def make_plan(
+    settings: Settings,
+    *,
+    pace: Pace | None = None,
+    again: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """The plan of a run. Raises XNATConfigError for rules, policies, hooks that cannot be used."""
+    judge = Judging(settings.rules, settings.reports, settings.thumbnails)
+    policies = read_policies(settings.policy) if settings.policy else Policies()
+    return Plan(
+        Ledger(settings.state),
+        judge,
+        version=f"{judge.version} {policies}",
+        source=settings.words(),
+        policies=policies,
+        pace=pace or Pace(),
+        hook=find_hook(settings.hook) if settings.hook else None,
+        progress=progress,
+        again=again,
+    )
+
+
+def naming_rules(settings: Settings) -> tuple[naming.NamingRule, ...]:
+    """The rules that name studies."""
+    if settings.naming:
+        return naming.read_naming(settings.naming)
+    if not settings.project:
+        raise XNATValueError("say how studies are named: a project, or a file of naming rules")
+    return (naming.fixed_names(settings.project, "{PatientName}", "{PatientID}"),)
+
+
+def look_into(settings: Settings, *, progress: Callable[[int], None] | None = None) -> Studies:
+    """The studies of the settings' folder, as they will be after the hook."""
+    judge = Judging(settings.rules)
+    fields = [*judge.fields, *(name for rule in naming_rules(settings) for name in rule.fields)]
+    found = read_folder(settings.folder, fields=tuple(dict.fromkeys(fields)), progress=progress)
+    return change_studies(found, find_hook(settings.hook)) if settings.hook else found
+
+
+def run_folder(
+    conn: Connection,
+    settings: Settings,
+    *,
+    workers: int = 2,
+    pace: Pace | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    told: Callable[[Entry], None] | None = None,
+) -> Outcome:
+    """Take in every study of a folder; one that is held does not stop the others.
+
+    workers: studies at a time. progress: called with bytes sent and bytes in all, for each study
+    by itself. told: called with every study as it comes to rest.
+
+    Raises XNATAuthError, with which nothing would fare better, and XNATConfigError.
+    """
+    plan = make_plan(settings, pace=pace, progress=progress)
+    rules = naming_rules(settings)
+    found = look_into(settings)
+    named, refused = naming.name_all(found, rules)
+    jobs = [(study, key, plan) for study, key in named]
+    entries, busy = _take_all(conn, jobs, workers, told)
+    return Outcome(entries, {study.uid: why for study, why in refused}, busy, found)
+
+
+def _take_all(
+    conn: Connection,
+    jobs: Iterable[tuple[Study, StudyKey, Plan]],
+    workers: int,
+    told: Callable[[Entry], None] | None,
+) -> tuple[tuple[Entry, ...], tuple[StudyKey, ...]]:
+    busy: list[StudyKey] = []
+
+    def take(job: tuple[Study, StudyKey, Plan]) -> Entry | None:
+        study, key, plan = job
+        try:
+            entry = take_in(conn, study, key, plan)
+        except XNATLockError as error:
+            log.info("%s: %s", key, error)
+            busy.append(key)
+            return None
+        if told is not None:
+            told(entry)
+        return entry
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        found = [entry for entry in pool.map(take, jobs) if entry is not None]
+    return tuple(found), tuple(busy)
+
+
+def retry(
+    conn: Connection,
+    state: str,
+    entries: Iterable[Entry],
+    *,
+    workers: int = 2,
+    pace: Pace | None = None,
+    told: Callable[[Entry], None] | None = None,
+) -> Outcome:
+    """Look at studies again with the settings they were taken in with, held or not.
+
+    Raises XNATValueError when a study's folder is gone or holds it no more.
+    """
+    jobs = []
+    folders: dict[str, Studies] = {}
+    for entry in entries:
+        words = entry.facts.get("source", {})
+        settings = Settings.of_words(state, words)
+        if settings.folder not in folders:
+            found = look_into(settings)
+            folders[settings.folder] = found
+        study = folders[settings.folder].find(entry.key.study_uid)
+        jobs.append((study, entry.key, make_plan(settings, pace=pace, again=True)))
+    done, busy = _take_all(conn, jobs, workers, told)
+    return Outcome(done, busy=busy)
