@@ -62,12 +62,36 @@ class SchemaProperty(property):
     """
 
     record: Property
-    on_class: Callable[[type], Any]
+    classes: ClassModel
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is not None:
+            return super().__get__(instance, owner)
+        if owner is None:
+            return self
+        record = self.record
+        if record.kind == SIMPLE or record.type[:3] in ("", "xs:"):
+            return Field(owner, record.field, record.type or "xs:string")
+        return self.classes.by_xsi_type(record.type)
+
+
+class _SimpleProperty(SchemaProperty):
+    """A field with a plain value. A model has hundreds, so none has functions of its own."""
+
+    def __init__(self, record: Property) -> None:
+        super().__init__(doc=record.doc)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
-            return self if owner is None else self.on_class(owner)
-        return super().__get__(instance, owner)
+            return super().__get__(instance, owner)
+        return instance.get(self.record.field, type_=self.record.type or None)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        _check(self.record, value)
+        instance.set(self.record.field, value, type_=self.record.type or None)
+
+    def __delete__(self, instance: Any) -> None:
+        instance.del_(self.record.field)
 
 
 class _SessionOfClass:
@@ -255,16 +279,13 @@ class ClassModel:
         if prop.own:
             made = _own_property(prop)
         elif prop.kind == SIMPLE:
-            made = _simple_property(prop)
+            made = _SimpleProperty(prop)
         elif prop.kind == NESTED:
             made = _nested_property(prop, self._text_type(prop))
         else:
             made = self._listing_property(record, prop)
         made.record = prop
-        if prop.kind == SIMPLE or prop.type[:3] in ("", "xs:"):
-            made.on_class = _compared(prop)
-        else:
-            made.on_class = lambda owner: self.by_xsi_type(prop.type)
+        made.classes = self
         return made
 
     def _text_type(self, prop: Property) -> str:
@@ -420,29 +441,11 @@ _NAMED_BY: Mapping[str, Callable[..., None]] = {
 """constructors that the document gives parameters of their own (section 1.5.1)"""
 
 
-def _compared(prop: Property) -> Callable[[type], Any]:
-    return lambda owner: Field(owner, prop.field, prop.type or "xs:string")
-
-
 def _kept(read: Callable[[Any], Any], prop: Property) -> Callable[[Any], Any]:
     """The same function, its result kept in the object's cache under the name of the property."""
     read.__name__ = prop.name
     kept: Callable[[Any], Any] = core.caching(read)
     return kept
-
-
-def _simple_property(prop: Property) -> SchemaProperty:
-    def read(self: Any) -> Any:
-        return self.get(prop.field, type_=prop.type or None)
-
-    def write(self: Any, value: Any) -> None:
-        _check(prop, value)
-        self.set(prop.field, value, type_=prop.type or None)
-
-    def remove(self: Any) -> None:
-        self.del_(prop.field)
-
-    return SchemaProperty(read, write, remove, doc=prop.doc)
 
 
 def _written_property(bases: tuple[type, ...], prop: Property) -> SchemaProperty | None:
@@ -455,7 +458,6 @@ def _written_property(bases: tuple[type, ...], prop: Property) -> SchemaProperty
             return None  # what every object has (uri, data...) is no field of any schema
         made = SchemaProperty(found.fget, found.fset, found.fdel, found.__doc__ or prop.doc)
         made.record = prop
-        made.on_class = _compared(prop)
         return made
     return None
 

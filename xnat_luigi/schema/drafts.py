@@ -27,6 +27,24 @@ _FACETS = {
     "minLength": "shortest",
     "maxLength": "longest",
 }
+_LOCALS = {
+    _XS + word: word
+    for word in (
+        *_TOP,
+        *_FACETS,
+        "all",
+        "annotation",
+        "appinfo",
+        "choice",
+        "complexContent",
+        "documentation",
+        "enumeration",
+        "extension",
+        "restriction",
+        "sequence",
+        "simpleContent",
+    )
+}
 DEEPEST = 100
 """levels of types inside types (groups that refer to themselves end there)"""
 
@@ -147,9 +165,8 @@ def read_types(
 
 
 def _local(element: Element) -> str:
-    """The name of an element of XML Schema, or nothing for one of another kind."""
-    tag = element.tag
-    return tag[len(_XS) :] if isinstance(tag, str) and tag.startswith(_XS) else ""
+    """The name of an element of XML Schema, or nothing for one that says nothing to us."""
+    return _LOCALS.get(element.tag, "")
 
 
 def words(text: str | None) -> str:
