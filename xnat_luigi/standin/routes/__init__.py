@@ -52,6 +52,7 @@ MODULES: tuple[str, ...] = (
     "refresh",
     "dicomdump",
     "tracking",
+    "workflows",
     "usercache",
     "search",
 )

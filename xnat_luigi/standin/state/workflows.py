@@ -20,6 +20,10 @@ CREATE TABLE IF NOT EXISTS workflow(
   external TEXT NOT NULL DEFAULT '', document TEXT);
 CREATE INDEX IF NOT EXISTS workflow_item ON workflow(item_id);
 """
+SETTABLE = (
+    *("item_id", "xsi_type", "project", "pipeline", "status", "launched", "type", "category"),
+    *("reason", "comments", "step", "percent", "scan_id"),
+)
 OPEN = ("Queued", "Running", "In Progress", "Awaiting Action", "Created")
 
 
@@ -79,3 +83,41 @@ class Workflows:
     def open_one(self, item_id: str) -> dict[str, Any] | None:
         """A row of the item that is not finished yet, or None."""
         return next((row for row in self.of(item_id) if row["status"] in OPEN), None)
+
+    def get(self, pk: int) -> dict[str, Any] | None:
+        """One row by its id."""
+        row = self.store.row("SELECT * FROM workflow WHERE pk = ?", pk)
+        return None if row is None else dict(row)
+
+    def find(
+        self, item_id: str, pipeline: str, launched: str, scan_id: str = ""
+    ) -> dict[str, Any] | None:
+        """The row with this natural key."""
+        row = self.store.row(
+            "SELECT * FROM workflow WHERE item_id = ? AND pipeline = ? AND launched = ?"
+            " AND scan_id = ? ORDER BY pk DESC",
+            item_id,
+            pipeline,
+            launched,
+            scan_id,
+        )
+        return None if row is None else dict(row)
+
+    def of_pipeline(self, pipeline: str) -> list[dict[str, Any]]:
+        """All rows of a pipeline, oldest launch first."""
+        rows = self.store.rows(
+            "SELECT * FROM workflow WHERE pipeline = ? ORDER BY launched, pk", pipeline
+        )
+        return [dict(row) for row in rows]
+
+    def change(self, pk: int, **values: str) -> None:
+        """Sets columns of a row.
+
+        Raises: `ValueError` for a name that is no column.
+        """
+        unknown = set(values) - set(SETTABLE)
+        if unknown:
+            raise ValueError(f"a workflow has no {sorted(unknown)[0]}")
+        values["changed"] = self.clock.stamp()
+        columns = ", ".join(f"{name} = ?" for name in values)
+        self.store.change(f"UPDATE workflow SET {columns} WHERE pk = ?", *values.values(), pk)
