@@ -11,18 +11,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import luigi
-
-from xnat_luigi.connection.registry import connection_for
 from xnat_luigi.exceptions import XNATError
-from xnat_luigi.rest import contents, listings
-from xnat_luigi.tasks import DerivedTask
-from xnat_luigi.uris import Address
+from xnat_luigi.tasks import DerivedTask, EveryScan
 
-__all__ = ["ProjectToNifti", "ScanToNifti", "scans_with", "tool"]
+__all__ = ["ProjectToNifti", "ScanToNifti", "tool"]
 
 
 def tool(name: str) -> str:
@@ -52,26 +47,8 @@ class ScanToNifti(DerivedTask):
             raise XNATError(f"dcm2niix made no image of scan {self.scan} of {self.experiment}")
 
 
-def scans_with(server: str, project: str, resource: str) -> Iterator[tuple[str, str]]:
-    """Experiment ID and scan ID of every scan that has a resource; one request an experiment."""
-    connection = connection_for(server)
-    for session in listings.list_sessions(connection, project):
-        address = Address(experiment=session.id)
-        for found in contents.list_resources(connection, address, everything=True):
-            if found.category == "scans" and found.label == resource:
-                yield session.id, found.cat_id
-
-
-class ProjectToNifti(luigi.WrapperTask):
+class ProjectToNifti(EveryScan):
     """All scans of a project that have DICOM."""
 
     task_namespace = "nifti"
-
-    server: str = luigi.StrParameter(description="address of the server")
-    project: str = luigi.StrParameter(description="project ID")
-
-    def requires(self) -> Iterator[ScanToNifti]:
-        for experiment, scan in scans_with(self.server, self.project, "DICOM"):
-            yield ScanToNifti(
-                server=self.server, project=self.project, experiment=experiment, scan=scan
-            )
+    step = ScanToNifti

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import luigi
 
-from pipelines.nifti import ScanToNifti, scans_with
+from pipelines.nifti import ScanToNifti
 from xnat_luigi.exceptions import XNATError
-from xnat_luigi.tasks import DerivedTask
+from xnat_luigi.tasks import DerivedTask, EveryScan
 
 __all__ = ["ProjectQuality", "ScanQuality", "measure"]
 
@@ -125,16 +125,10 @@ def _page(scan: str, found: Mapping[str, Mapping[str, float]]) -> str:
     )
 
 
-class ProjectQuality(luigi.WrapperTask):
+class ProjectQuality(EveryScan):
     """All scans of a project that have DICOM, through NIfTI to measures."""
 
     task_namespace = "quality"
+    step = ScanQuality
 
-    server: str = luigi.StrParameter(description="address of the server")
-    project: str = luigi.StrParameter(description="project ID")
-
-    def requires(self) -> Iterator[ScanQuality]:
-        for experiment, scan in scans_with(self.server, self.project, "DICOM"):
-            yield ScanQuality(
-                server=self.server, project=self.project, experiment=experiment, scan=scan
-            )
+    threshold: float = luigi.FloatParameter(default=0.1, description="see quality.ScanQuality")

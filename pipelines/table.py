@@ -19,7 +19,6 @@ from typing import Any
 
 import luigi
 
-from pipelines.nifti import scans_with
 from pipelines.quality import ProjectQuality
 from xnat_luigi.exceptions import XNATError
 from xnat_luigi.targets.resource import ResourceTarget
@@ -41,8 +40,10 @@ class ProjectTable(Step):
         default=3.5, description="from so many robust standard deviations on it is an outlier"
     )
 
+    threshold: float = luigi.FloatParameter(default=0.1, description="see quality.ScanQuality")
+
     def requires(self) -> ProjectQuality:
-        return ProjectQuality(server=self.server, project=self.project)
+        return self.derive(ProjectQuality)
 
     def sources(self) -> Sequence[tuple[str, ResourceTarget]]:
         return [
@@ -52,7 +53,7 @@ class ProjectTable(Step):
                     self.server, self.project, "QUALITY", experiment=experiment, scan=scan
                 ),
             )
-            for experiment, scan in scans_with(self.server, self.project, "QUALITY")
+            for experiment, scan in self.look_around().scans_with("QUALITY")
         ]
 
     def output(self) -> ResourceTarget:

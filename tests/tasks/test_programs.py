@@ -47,7 +47,7 @@ def test_a_late_program_and_its_children_are_killed(tmp_path: Path) -> None:
         "print(c.pid, flush=True); time.sleep(60)"
     )
     with pytest.raises(ProgramError, match="stopped after") as caught:
-        run_program([sys.executable, "-c", code], cwd=tmp_path, timeout=0.5, version=())
+        run_program([sys.executable, "-c", code], cwd=tmp_path, timeout=3.0, version=())
     assert caught.value.run is not None
     child = int(caught.value.run.output.split()[0])
     status = Path(f"/proc/{child}/stat")

@@ -157,11 +157,39 @@ class ResourceTarget(PlacedTarget):
 
     def list(self) -> tuple[File, ...] | None:
         """The files; None when the resource or its item is absent."""
+        found = self.read()
+        return None if found is None else found[1]
+
+    def read(self) -> tuple[Address, tuple[File, ...]] | None:
+        """The place by ids and the files; None when the resource or its item is absent.
+
+        Rows whose addresses lie in our place prove that it exists: that takes two requests. Only
+        an empty answer is looked into.
+        """
+        quick = self._read_quickly()
+        if quick is not None:
+            return quick
         connection = self.connect()
         place = self.address(connection)
         if place is None or absence.find_resource(connection, place, self.resource) is None:
             return None
-        return tuple(contents.list_files(connection, place, self.resource))
+        return place, tuple(contents.list_files(connection, place, self.resource))
+
+    def _read_quickly(self) -> tuple[Address, tuple[File, ...]] | None:
+        if not self.experiment or self.assessor:
+            return None
+        connection = self.connect()
+        found = absence.find_experiment(connection, self.project, self.experiment)
+        if found is None:
+            return None
+        place = Address(experiment=found.id, scan=self.scan or None)
+        try:
+            files = contents.list_files(connection, place, self.resource)
+        except XNATNotFoundError:
+            return None
+        if len({file.resource_id for file in files}) != 1:
+            return None  # nothing there, or two resources of one label
+        return place, tuple(files)
 
 
 @dataclass(frozen=True)

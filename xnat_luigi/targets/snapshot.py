@@ -66,10 +66,14 @@ class Snapshot:
     names: Mapping[str, str]
     files: Mapping[Place, tuple[File, ...]]
 
+    def covers(self, target: PlacedTarget) -> bool:
+        """Whether it would show the target's files if they had been there."""
+        return bool(target.experiment) and not target.assessor
+
     def find(self, target: PlacedTarget) -> tuple[Address, tuple[File, ...]] | None:
         """Address and files of a resource; None when the snapshot cannot tell."""
         experiment = self.names.get(target.experiment)
-        if experiment is None or target.assessor:
+        if experiment is None or not self.covers(target):
             return None
         kind = "scans" if target.scan else ""
         place = Place(experiment, kind, target.scan, "", target.resource)

@@ -17,7 +17,6 @@ from typing import Any, ClassVar, cast
 import luigi
 
 from ..exceptions import XNATValueError
-from ..targets import snapshot
 from ..targets.resource import ResourceTarget
 from .base import XnatTask
 from .step import Step, StepOptions
@@ -109,11 +108,6 @@ class EverySession(StepOptions, luigi.WrapperTask):
     def requires(self) -> list[DerivedTask]:
         seen = self.look_around()
         return [self.make_step(experiment, "") for experiment in seen.sessions_with(self.having)]
-
-    def look_around(self) -> snapshot.Snapshot:
-        """The project as it was less than a minute ago, or now."""
-        known = snapshot.current(self.server, self.project)
-        return known if known is not None else snapshot.take(self.connect(), self.project)
 
     def make_step(self, experiment: str, scan: str) -> DerivedTask:
         """The step for one place, with the parameters that both have."""

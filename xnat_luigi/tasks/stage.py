@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..exceptions import XNATIntegrityError, XNATNotFoundError, XNATUnsafeNameError
+from ..exceptions import XNATIntegrityError, XNATUnsafeNameError
 from ..rest.files import download
 from ..rest.records import File
 from ..staging.lock import staged_lock
 from ..staging.manifest import Entry, Manifest, read_manifest, verify, write_manifest
 from ..staging.save import Part, Want, publish, write_part
-from ..targets.resource import ResourceTarget, fingerprint
+from ..targets.resource import fingerprint
 from .record import OWN_NAMES
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
+    from ..uris import Address
 
 __all__ = ["stage_resource"]
 
 TRIES = 2
 
 
-def stage_resource(target: ResourceTarget, root: Path) -> Path:
+def stage_resource(
+    connection: Connection, place: Address, label: str, listed: Iterable[File], root: Path
+) -> Path:
     """Brings a resource onto this machine and returns the folder with its files.
 
     The folder's name is made of the resource's content: the same content is fetched once, another
@@ -32,24 +35,21 @@ def stage_resource(target: ResourceTarget, root: Path) -> Path:
     used. Two processes that want it at once wait for one another.
 
     Args:
-        target: the resource.
+        place: the item that has the resource.
+        listed: the resource's files as the server lists them.
         root: folder shared by all steps of this machine.
 
     Raises:
-        XNATNotFoundError: the resource is absent.
         XNATIntegrityError: what came is not what the listing says, twice.
+        XNATUnsafeNameError: a name would lead outside.
     """
-    connection = target.connect()
-    place = target.address(connection)
-    if place is None:
-        raise XNATNotFoundError(f"there is no item with the resource: {target}")
-    files = tuple(file for file in target.files() if file.path not in OWN_NAMES)
+    files = tuple(file for file in listed if file.path not in OWN_NAMES)
     word = fingerprint(files)
     server = re.sub(r"[^A-Za-z0-9.-]+", "_", connection.server.split("://")[-1])
-    name = re.sub(r"[^A-Za-z0-9.-]+", "_", place.resource(target.resource).strip("/"))
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", place.resource(label).strip("/"))
     base = root / server / name[-120:] / word.replace(":", "-")
     folder, manifest = base / "files", base / "manifest.json"
-    with staged_lock(base / "lock", owner=f"staging {target.resource}"):
+    with staged_lock(base / "lock", owner=f"staging {label}"):
         known = read_manifest(manifest)
         if known is not None and not verify(known, folder):
             return folder

@@ -17,13 +17,19 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import luigi
 from luigi.task import flatten
 
-from ..exceptions import XNATError, XNATIntegrityError, XNATUploadError, XNATValueError
-from ..rest import absence
+from ..exceptions import (
+    XNATError,
+    XNATIntegrityError,
+    XNATNotFoundError,
+    XNATUploadError,
+    XNATValueError,
+)
+from ..rest import absence, contents
 from ..rest.documents import get_item
 from ..rest.files import download, removal
 from ..rest.files.upload import create_resource
@@ -58,7 +64,6 @@ from .record import (
 from .stage import stage_resource
 
 if TYPE_CHECKING:
-    from ..connection.login import Connection
     from ..uris import Address
 
 __all__ = ["Step", "StepOptions"]
@@ -68,7 +73,14 @@ logger = logging.getLogger(__name__)
 RECORD_LIMIT = 64 * 1024 * 1024
 POLICIES = ("rerun", "keep", "fail")
 
-Inputs = list[tuple[InputRecord, ResourceTarget]]
+
+class _Input(NamedTuple):
+    """An input as the server lists it."""
+
+    record: InputRecord
+    place: Address
+    label: str
+    files: tuple[File, ...]
 
 
 class StepOptions(XnatTask):
@@ -93,6 +105,11 @@ class StepOptions(XnatTask):
     names: bool = luigi.BoolParameter(
         significant=False, description="note labels of subject and session in the record"
     )
+
+    def look_around(self) -> snapshot.Snapshot:
+        """The project as it was less than a minute ago, or now."""
+        known = snapshot.current(self.server, self.project)
+        return known if known is not None else snapshot.take(self.connect(), self.project)
 
 
 class Step(StepOptions):
@@ -189,7 +206,7 @@ class Step(StepOptions):
             status.say("nothing to do: the steps before made the same again", done=1.0, final=True)
             return
         if before.condition is Condition.UNSEALED:
-            self._seal([one for one, _ in self._read_inputs()])
+            self._seal([one.record for one in self._read_inputs()], self._place_of_result())
             return
         if before.condition is Condition.FOREIGN:
             raise XNATUploadError(
@@ -203,10 +220,12 @@ class Step(StepOptions):
     def _make(self, say: Any) -> None:
         started = _now()
         inputs = self._read_inputs()
-        self._refuse_without_right()
+        place = self._place_of_result()
+        self._refuse_without_right(place)
+        root = Path(self.stage).expanduser()
         staged = {
-            one.name: stage_resource(target, Path(self.stage).expanduser())
-            for one, target in inputs
+            one.record.name: stage_resource(self.connect(), one.place, one.label, one.files, root)
+            for one in inputs
         }
         vars(self)["_programs"] = []
         with _Workdir(self.task_id, self.keep) as workdir:
@@ -216,18 +235,18 @@ class Step(StepOptions):
             except Exception as error:
                 raise self._failure(error, workdir) from error
             sendings = self._results(workdir)
-            self._refuse_changes(inputs, self._read_inputs())
-            record = self._record([one for one, _ in inputs], sendings, started, fields)
+            records = [one.record for one in inputs]
+            self._refuse_changes(records, [one.record for one in self._read_inputs()])
+            record = self._record(records, sendings, started, fields, place)
             say(f"uploading {len(sendings)} files", final=True)
-            self._upload(sendings, record, fields)
+            self._upload(sendings, record, fields, place)
 
     # --- the result as it is ------------------------------------------------------------------
 
     def glance(self) -> bool:
         """Whether the project's snapshot, if there is a young one, proves the result current."""
         seen = snapshot.current(self.server, self.project)
-        found = seen.find(self.output()) if seen else None
-        if seen is None or found is None:
+        if seen is None:
             return False
         inputs = []
         for name, target in self.sources():
@@ -235,7 +254,10 @@ class Step(StepOptions):
             if there is None:
                 return False
             inputs.append(InputRecord.of(name, there[0].resource(target.resource), there[1]))
-        return self._is_sealed(inputs, found[1])
+        output = self.output()
+        found = seen.find(output)
+        files = found[1] if found else () if seen.covers(output) else output.list() or ()
+        return self._is_sealed(inputs, files)
 
     def look(self) -> Result:
         """How the result on the server stands, with reasons; always asks the server."""
@@ -259,7 +281,7 @@ class Step(StepOptions):
         damage = find_damage(record.outputs, OutputRecord.of(files)) + self._lost_fields(record)
         if damage:
             return Result(Condition.DAMAGED, tuple(damage), record)
-        inputs = [one for one, _ in self._read_inputs(missing_ok=True)]
+        inputs = [one.record for one in self._read_inputs(missing_ok=True)]
         reasons = differences(
             record, inputs=inputs, parameters=self._parameters(), version=self.version
         )
@@ -303,18 +325,21 @@ class Step(StepOptions):
 
     # --- parts of it --------------------------------------------------------------------------
 
-    def _read_inputs(self, *, missing_ok: bool = False) -> Inputs:
-        found = []
+    def _read_inputs(self, *, missing_ok: bool = False) -> list[_Input]:
+        inputs = []
         for name, target in self.sources():
-            files = target.list() if missing_ok else target.files()
-            if files is None:
-                continue
-            place = target.address(self.connect())
-            assert place is not None
-            labels = self._labels(target) if self.names else None
-            uri = place.resource(target.resource)
-            found.append((InputRecord.of(name, uri, files, labels), target))
-        return found
+            found = target.read()
+            if found is not None:
+                place, files = found
+                labels = self._labels(target) if self.names else None
+                record = InputRecord.of(name, place.resource(target.resource), files, labels)
+                inputs.append(_Input(record, place, target.resource, files))
+            elif not missing_ok:
+                raise XNATNotFoundError(
+                    f"{self}: input {name} is not there: resource {target.resource} of "
+                    f"{self.describe_item()} on {self.server}"
+                )
+        return inputs
 
     def _labels(self, target: ResourceTarget) -> dict[str, str]:
         connection = self.connect()
@@ -331,16 +356,15 @@ class Step(StepOptions):
             if name not in self.own and parameter.significant
         }
 
-    def _refuse_without_right(self) -> None:
+    def _refuse_without_right(self, place: Address) -> None:
         """Makes the resource, empty, if there is none: 403 before the work and not after it.
 
         An upload without the right to edit is answered with 200 (wire contract A 6.4), the making
         of a resource is not.
         """
-        target = self.output()
-        place = self._place_of_result()
-        if target.list() is None:
-            create_resource(self.connect(), place, target.resource)
+        label = self.output().resource
+        if absence.find_resource(self.connect(), place, label) is None:
+            create_resource(self.connect(), place, label)
 
     def _place_of_result(self) -> Address:
         place = self.output().address(self.connect())
@@ -364,10 +388,9 @@ class Step(StepOptions):
             )
         return sendings
 
-    def _refuse_changes(self, before: Inputs, after: Inputs) -> None:
-        now = {one.name: one for one, _ in after}
-        changed = [one.name for one, _ in before if now.get(one.name) != one]
-        if changed or len(before) != len(after):
+    def _refuse_changes(self, before: list[InputRecord], after: list[InputRecord]) -> None:
+        if before != after:
+            changed = [one.name for one in before if one not in after]
             raise InputChangedError(
                 f"{self}: {', '.join(changed) or 'the list of inputs'} changed on the server while "
                 "it was processed; nothing was uploaded, run it again"
@@ -379,13 +402,14 @@ class Step(StepOptions):
         sendings: Sequence[Sending],
         started: str,
         fields: Mapping[str, Any],
+        place: Address,
     ) -> Record:
         source = inspect.getsourcefile(type(self))
         rows = tuple(sorted((one.path, one.size, one.md5) for one in sendings))
         return Record(
             task=self.task_family,
             server=self.server,
-            uri=self._place_of_result().resource(self.output().resource),
+            uri=place.resource(self.output().resource),
             inputs=tuple(inputs),
             parameters=self._parameters(),
             code=describe_code(
@@ -400,7 +424,11 @@ class Step(StepOptions):
         )
 
     def _upload(
-        self, sendings: Sequence[Sending], record: Record, fields: Mapping[str, Any]
+        self,
+        sendings: Sequence[Sending],
+        record: Record,
+        fields: Mapping[str, Any],
+        place: Address,
     ) -> None:
         """The record first as a claim, then the files, then the record for good, then the seal.
 
@@ -409,30 +437,29 @@ class Step(StepOptions):
         resource as a whole, so in between a reader sees a resource whose record says «uploading».
         """
         connection = self.connect()
-        target = self.output()
-        place = self._place_of_result()
-        self._put(connection, place, RECORD_NAME, replace(record, state="uploading").to_json())
-        upload_files(connection, place, target.resource, sendings, overwrite=True)
+        label = self.output().resource
+        self._put(place, RECORD_NAME, replace(record, state="uploading").to_json())
+        upload_files(connection, place, label, sendings, overwrite=True)
         wanted = {sending.path for sending in sendings} | OWN_NAMES
-        for file in target.files():
+        for file in contents.list_files(connection, place, label):
             if file.path not in wanted:
-                removal.delete_file(connection, place, target.resource, file.path)
+                removal.delete_file(connection, place, label, file.path)
         set_fields(connection, place.item(), fields)
-        self._put(connection, place, RECORD_NAME, record.to_json())
-        self._seal(record.inputs)
+        self._put(place, RECORD_NAME, record.to_json())
+        self._seal(record.inputs, place)
 
-    def _seal(self, inputs: Iterable[InputRecord]) -> None:
-        files = self.output().files()
-        text = self._seal_for(inputs, files)
-        self._put(self.connect(), self._place_of_result(), SEAL_NAME, text)
+    def _seal(self, inputs: Iterable[InputRecord], place: Address) -> None:
+        files = contents.list_files(self.connect(), place, self.output().resource)
+        self._put(place, SEAL_NAME, self._seal_for(inputs, files))
         snapshot.forget(self.server, self.project)
 
-    def _put(self, connection: Connection, place: Address, name: str, text: str) -> None:
+    def _put(self, place: Address, name: str, text: str, label: str = "") -> None:
         with tempfile.NamedTemporaryFile() as file:
             file.write(text.encode())
             file.flush()
             sending = make_sending(name, Path(file.name))
-            upload_files(connection, place, self.output().resource, [sending], overwrite=True)
+            label = label or self.output().resource
+            upload_files(self.connect(), place, label, [sending], overwrite=True)
 
     # --- when it goes wrong -------------------------------------------------------------------
 
@@ -464,12 +491,7 @@ class Step(StepOptions):
         name = f"{self.task_family}.{hashlib.sha256(_now().encode()).hexdigest()[:8]}.txt"
         text = f"{shlex.join(run.command)}\nstatus {run.status}\n\n{run.output or '(nothing)'}"
         try:
-            place = self._place_of_result()
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(text.encode())
-                file.flush()
-                sending = make_sending(name, Path(file.name))
-                upload_files(self.connect(), place, self.failures, [sending], overwrite=True)
+            self._put(self._place_of_result(), name, text, self.failures)
         except XNATError as error:
             logger.warning("%s: the program's output could not be kept: %s", self, error)
 
