@@ -22,6 +22,7 @@ from .session.verbs import Timeout
 
 __all__ = ["connect"]
 
+_SMALL = 64 * 1024
 _MOST_REDIRECTS = 5
 _BASE = re.compile(r"(.*/)(?:app|data)/")
 
@@ -182,6 +183,8 @@ def _follow(transport: Transport, verify: bool | str, *, explicit: bool) -> Tran
         path = address[len(transport.server) :]
         reply = transport.send("GET", path, wait=transport.policy.listing)
         status, named = reply.status, reply.headers.get("Location", "")
+        if reply.length is not None and reply.length <= _SMALL:
+            reply.read()  # a body that was read leaves its socket to the next request
         reply.close()
         if status not in (301, 302, 303, 307, 308) or not named:
             break

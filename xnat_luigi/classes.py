@@ -127,7 +127,7 @@ class ClassModel:
         self.current_session: Callable[[], Any] = lambda: find()
         self._built: dict[str, type] = {}
         self._reserved: dict[str, frozenset[str]] = {}
-        self._names = {record.name: record.xsi_type for record in model}
+        self._names = model.names()
         self._lookup = _Lookup(self)
 
     # What scripts use

@@ -1,6 +1,7 @@
 """Models on disk, one file per server build: connecting again reads no schema.
 
-A file is a line with the digest of the rest, then JSON. Whatever is odd about one (cut, changed,
+A file is a line with the digest of the rest, a line of JSON with the names, and one more for each
+class, read when the class is first asked for. Whatever is odd about one (cut, changed,
 written by another version) means that there is none. Files are written under names of their own
 and renamed, so any number of processes share a folder; nothing in a file is ever executed.
 
@@ -16,9 +17,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ..exceptions import XNATError
 from ..staging import save
@@ -32,7 +32,7 @@ ENVIRONMENT = "XNAT_LUIGI_CACHE"
 MOST_DAYS = 30
 """files older than that are read anew: a server may have been changed without a new build"""
 
-_FORMAT = 1
+_FORMAT = 2
 _LARGEST = 64 * 1024 * 1024
 _LOG = logging.getLogger("xnat_luigi.schema")
 
@@ -93,7 +93,7 @@ def load(folder: Path | None, key: str, *, now: float | None = None) -> Model | 
     if digest.decode("ascii", "replace") != _digest(body):
         return None
     try:
-        return _model(json.loads(body))
+        return _model(body.split(b"\n"))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -105,15 +105,7 @@ def store(folder: Path | None, key: str, model: Model) -> bool:
     """
     if folder is None:
         return False
-    body = json.dumps(
-        {
-            "classes": list(model.classes.values()),
-            "elements": model.elements,
-            "aliases": model.aliases,
-            "problems": model.problems,
-        },
-        separators=(",", ":"),
-    )
+    body = _body(model)
     try:
         save.save_text(_path(folder, key), f"{_digest(body.encode())}\n{body}")
     except XNATError as error:
@@ -126,14 +118,52 @@ def _digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _model(data: Any) -> Model:
-    classes: dict[str, ClassRecord] = {}
-    for *fields, properties in data["classes"]:
-        record = ClassRecord._make([*fields, tuple(Property(*one) for one in properties)])
-        classes[record.xsi_type] = record
+def _body(model: Model) -> str:
+    head = {
+        "names": [(record.name, record.xsi_type) for record in model],
+        "elements": dict(model.elements),
+        "aliases": dict(model.aliases),
+        "problems": dict(model.problems),
+    }
+    return "\n".join(json.dumps(one, separators=(",", ":")) for one in (head, *model))
+
+
+def _model(lines: list[bytes]) -> Model:
+    head = json.loads(lines[0])
+    names = {str(name): str(xsi_type) for name, xsi_type in head["names"]}
+    if len(names) != len(lines) - 1:
+        raise ValueError("classes are missing")
     return Model(
-        classes=classes,
-        elements=dict(data["elements"]),
-        aliases=dict(data["aliases"]),
-        problems=dict(data["problems"]),
+        classes=_Records(dict(zip(names.values(), lines[1:], strict=True))),
+        elements=dict(head["elements"]),
+        aliases=dict(head["aliases"]),
+        problems=dict(head["problems"]),
+        known=names,
     )
+
+
+class _Records(Mapping[str, ClassRecord]):
+    """The records of a file by xsi type; one is read when it is first asked for."""
+
+    def __init__(self, lines: dict[str, bytes]) -> None:
+        self._lines = lines
+        self._read: dict[str, ClassRecord] = {}
+
+    def __getitem__(self, xsi_type: str) -> ClassRecord:
+        found = self._read.get(xsi_type)
+        if found is None:
+            *fields, properties = json.loads(self._lines[xsi_type])
+            found = ClassRecord._make([*fields, tuple(Property(*one) for one in properties)])
+            self._read[xsi_type] = found
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]

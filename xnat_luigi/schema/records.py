@@ -144,6 +144,13 @@ class Model:
     elements: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, str] | None = field(default=None, compare=False)
+
+    def names(self) -> Mapping[str, str]:
+        """The xsi types by the names of their classes; `known`, where that is at hand."""
+        if self.known is not None:
+            return self.known
+        return {record.name: record.xsi_type for record in self}
 
     def __iter__(self) -> Iterator[ClassRecord]:
         return iter(self.classes.values())
