@@ -264,3 +264,9 @@ def test_ones_own_check_beside_the_rules(study: MadeStudy, tmp_path: Path) -> No
 def test_a_check_that_cannot_be_loaded_is_an_error(study: MadeStudy, call: str) -> None:
     with pytest.raises(RulesError, match="cannot be loaded"):
         verdict_of(study, f"[[check]]\ncall = '{call}'\n")
+
+
+def test_a_file_without_its_own_uid_fails(study: MadeStudy) -> None:
+    change(study.files[0], lambda dataset: dataset.pop("SOPInstanceUID"))
+    verdict = check_files(study.files)
+    assert verdict.status == "fail" and "no SOPInstanceUID" in verdict.reasons[0]

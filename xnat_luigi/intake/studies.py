@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ NO_IDENTITY = "no identity"
 DIRECTORY_FILE = "DICOMDIR"
 
 _CHUNK = 128
+_SUFFIXES = (".dcm", ".dicom", ".ima")
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 
 
@@ -82,7 +83,13 @@ class Study:
         return frozenset(header.sop_uid for header in self.files)
 
     def first(self, keyword: str) -> str:
-        """The first value that a file of this study has for a field, "" when none has one."""
+        """The first value that a file of this study has for a field, "" when none has one.
+
+        Patient's ID and name are the most frequent ones: one stray file must not name a study.
+        """
+        frequent = {"PatientID": self.patient_id, "PatientName": self.patient_name}
+        if keyword in frequent:
+            return frequent[keyword]
         return next((v for header in self.files if (v := header.get(keyword))), "")
 
     @property
@@ -199,16 +206,45 @@ def group(
     same_content: called with two paths of equal headers, to tell a copy from another image that
     wears the same SOPInstanceUID; without it equal headers of equal size count as a copy.
     """
-    problems: list[Problem] = []
+    homeless: list[Problem] = []
     members: dict[str, list[Header]] = {}
     for header in sorted(headers, key=lambda header: header.path):
         problem = _homeless(header)
         if problem is None:
             members.setdefault(header.study_uid, []).append(header)
         else:
+            homeless.append(problem)
+    neighbours = _neighbours(members)
+    suspects: dict[str, list[Problem]] = {}
+    problems = []
+    for problem in homeless:
+        uids = neighbours.get(os.path.dirname(problem.path), ()) if _is_suspect(problem) else ()
+        if not uids:
             problems.append(problem)
-    studies = tuple(_study(uid, members[uid], same_content) for uid in sorted(members))
+        for uid in uids:
+            suspects.setdefault(uid, []).append(problem)
+    studies = tuple(
+        _study(uid, members[uid], suspects.get(uid, []), same_content) for uid in sorted(members)
+    )
     return Studies(root, studies, tuple(problems))
+
+
+def _neighbours(members: Mapping[str, Iterable[Header]]) -> dict[str, list[str]]:
+    """Folder -> the studies that have files there."""
+    found: dict[str, dict[str, None]] = {}
+    for uid in sorted(members):
+        for header in members[uid]:
+            found.setdefault(os.path.dirname(header.path), {})[uid] = None
+    return {folder: list(uids) for folder, uids in found.items()}
+
+
+def _is_suspect(problem: Problem) -> bool:
+    """Whether a file that tells no study may be a damaged image of its neighbours' study.
+
+    A study is not archived beside such a file as if it were whole: somebody must look.
+    """
+    named = problem.path.lower().endswith(_SUFFIXES)
+    return problem.kind in (TRUNCATED, UNREADABLE) or (problem.kind == NOT_DICOM and named)
 
 
 def _homeless(header: Header) -> Problem | None:
@@ -226,9 +262,13 @@ def _homeless(header: Header) -> Problem | None:
 
 
 def _study(
-    uid: str, headers: list[Header], same_content: Callable[[str, str], bool] | None
+    uid: str,
+    headers: list[Header],
+    suspects: list[Problem],
+    same_content: Callable[[str, str], bool] | None,
 ) -> Study:
     problems = [Problem(h.path, TRUNCATED, h.detail) for h in headers if not h.whole]
+    problems += suspects
     whole = [header for header in headers if header.whole]
     kept, more = _without_duplicates(whole, same_content)
     problems += more

@@ -111,6 +111,12 @@ def _one(rule: str, keyword: str, headers: list[Header], wanted: str) -> Finding
 
 
 def _no_duplicates(headers: list[Header]) -> Finding:
+    nameless = [h for h in headers if h.whole and not (h.sop_uid and h.series_uid)]
+    if nameless:
+        message = f"{len(nameless)} files have no SOPInstanceUID or no SeriesInstanceUID"
+        return Finding(
+            "unique images", FAIL, message, str(len(nameless)), "0", files=_named(nameless)
+        )
     counts = Counter(header.sop_uid for header in headers if header.whole and header.sop_uid)
     twice = {uid for uid, count in counts.items() if count > 1}
     if twice:
