@@ -152,7 +152,7 @@ def _session(run: _Run, step: Step) -> SessionReport:
             slot(run.conn.server, rules.cap, folder=rules.slots, owner=f"sync of {session.label}"),
         ):
             known = run.state.read(session.id)
-            if step.reason not in ("deep", "repair") and _done_by_others(run, step, known):
+            if not (step.deep or run.plan.restore) and _done_by_others(run, step, known):
                 return SessionReport(session.label, "found", kept=_count(known))
             return _fetch(run, step, known, begin)
     except (XNATError, OSError) as error:
@@ -193,6 +193,7 @@ def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
             old.get(row.id),
             stamps,
             restore=run.plan.restore,
+            deep=step.deep,
         )
         for row in wanted
     ]

@@ -34,7 +34,7 @@ class Step:
     `reason` is `new` (nothing of it is here), `incomplete` (an earlier run did not end it),
     `changed` (there, or another selection is asked for), `missing` or `damaged` (here), `deep`
     (digests are to be compared) or `repair`. After `measure`, `files` and `bytes` say at most how
-    much has to be fetched; they are -1 where the server does not say.
+    much has to be fetched; they are -1 where the server does not say. `deep` hashes what is here.
     """
 
     session: Experiment
@@ -43,6 +43,7 @@ class Step:
     stamp: str = ""
     files: int = 0
     bytes: int = 0
+    deep: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def make(
         else:
             steps[session.id] = Step(session, "changed", "it was modified on the server")
     ordered = tuple(
-        replace(steps[one.id], stamp=closer.get(one.id, ""))
+        replace(steps[one.id], stamp=closer.get(one.id, ""), deep=wanted(one))
         for one in inventory.sessions
         if one.id in steps
     )

@@ -36,7 +36,7 @@ class Job:
     """A resource to bring: its whole listing, and the manifest of an earlier run if there is one.
 
     `restore` fetches files again that somebody edited here; otherwise these stay as they are
-    while the server's file is the same.
+    while the server's file is the same. `deep` hashes every file that the manifest knows.
     """
 
     origin: Origin
@@ -44,6 +44,7 @@ class Job:
     old: Manifest | None = None
     stamps: Mapping[str, str] = field(default_factory=dict)
     restore: bool = False
+    deep: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def refuse_clashes(places: Iterable[PurePosixPath], where: str) -> None:
 def _known(job: Job, root: Path) -> tuple[dict[str, Entry], dict[str, str]]:
     if job.old is None:
         return {}, {}
-    damages, fresh = verify_and_refresh(job.old, root)
+    damages, fresh = verify_and_refresh(job.old, root, deep=job.deep)
     known = {entry.remote: entry for entry in fresh.entries}
     return known, {damage.path: damage.kind for damage in damages}
 
