@@ -5,20 +5,18 @@ from __future__ import annotations
 import datetime
 import re
 import shutil
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from typing import Any
 
-from .columns import SHORTCUTS
+from .documents import Asked
 from .state import Item, State
 from .types import field_type, is_a
-from .wire import Refusal, Request, escape_param
+from .wire import Refusal
 
 __all__ = [
     "LABEL",
+    "apply_asked",
     "apply_fields",
-    "asked_fields",
-    "asked_type",
     "remove_item",
     "rename",
     "set_pairs",
@@ -26,104 +24,34 @@ __all__ = [
 
 LABEL = re.compile(r"[A-Za-z0-9_-]+")
 _OWN = {"id", "label", "project", "xsitype"}
-_NO_FIELDS = {
-    "xsiType",
-    "format",
-    "req_format",
-    "inbody",
-    "allowDataDeletion",
-    "event_reason",
-    "event_type",
-    "event_action",
-    "event_comment",
-    "event_id",
-    "XNAT_CSRF",
-    "activate",
-    "quarantine",
-    "removeFiles",
-    "primary",
-    "triggerPipelines",
-    "accessibility",
-    "method",
-}
 _STEP = re.compile(r"([^/\[]+)(?:\[([^\]]*)\])?(?:/|$)")
 _NUMBERS = {"integer": int, "int": int, "long": int, "float": float, "double": float}
 
 
-def asked_type(request: Request, default: str = "") -> str:
-    """`xsiType`, else the type the first full path begins with (A 5.2)."""
-    given = request.query.raw("xsiType")
-    if given:
-        return given
-    for key, _ in request.query.pairs:
-        if ":" in key.partition("/")[0] and "/" in key:
-            return key.partition("/")[0]
-    document = _document(request)
-    if document is not None:
-        return _xsi_type(document, default)
-    return default
+def apply_asked(item: Item, asked: Asked) -> bool:
+    """Puts everything asked for into an item (not yet saved); whether anything changed.
+
+    Raises: `Refusal` 400 for another ID, label or project, and for values of a wrong kind.
+    """
+    _same_identity(item, asked)
+    if not asked.replace:
+        return apply_fields(item, asked.fields)
+    before = (dict(item.fields), {k: [dict(m) for m in v] for k, v in item.children.items()})
+    item.fields.clear()
+    item.children.clear()
+    apply_fields(item, asked.fields)
+    return before != (item.fields, item.children)
 
 
-def _document(request: Request) -> ElementTree.Element | None:
-    kind = request.body.media_type
-    wanted = kind in ("text/xml", "application/xml") or request.query.raw("req_format") == "xml"
-    if request.query.raw("req_format") in ("qs", "form") or not request.body.size or not wanted:
-        return None
-    try:
-        return ElementTree.fromstring(request.body.read())
-    except ElementTree.ParseError as error:
-        raise Refusal(422, f"The XML document cannot be read: {error}") from None
-
-
-_XSI = "{http://www.w3.org/2001/XMLSchema-instance}type"
-
-
-def _xsi_type(element: ElementTree.Element, default: str) -> str:
-    if element.get(_XSI):
-        return str(element.get(_XSI))
-    from .types import element_of, known_types
-
-    local = element.tag.rpartition("}")[2]
-    for name in known_types():
-        if element_of(name).rpartition(":")[2] == local:
-            return name
-    return default
-
-
-def asked_fields(request: Request, kind: str) -> list[tuple[str, str]]:
-    """(path, value) of everything a write asks for: query and form, or an XML document."""
-    document = _document(request)
-    found: list[tuple[str, str]] = []
-    if document is not None:
-        _flatten(document, "", found)
-    pairs = list(request.query.pairs)
-    if request.query.raw("req_format") == "form" or (
-        request.body.media_type == "application/x-www-form-urlencoded"
-        and request.query.raw("req_format") != "qs"
-    ):
-        pairs = request.form().pairs + pairs
-    for key, value in pairs:
-        if key in _NO_FIELDS:
-            continue
-        if ":" in key.partition("/")[0] and "/" in key:
-            found.append((key, escape_param(value)))
-        elif key in SHORTCUTS.get(kind, {}):
-            found.append((SHORTCUTS[kind][key], escape_param(value)))
-    return found
-
-
-def _flatten(element: ElementTree.Element, path: str, found: list[tuple[str, str]]) -> None:
-    for name, value in element.attrib.items():
-        if not name.startswith("{"):
-            found.append((f"{path}{name}", value))
-    for child in element:
-        name = child.tag.rpartition("}")[2]
-        if name == "field" and child.get("name"):
-            found.append((f"{path}field[name={child.get('name')}]/field", child.text or ""))
-            continue
-        if child.text and child.text.strip():
-            found.append((f"{path}{name}", child.text.strip()))
-        _flatten(child, f"{path}{name}/", found)
+def _same_identity(item: Item, asked: Asked) -> None:
+    known = asked.identity
+    if item.kind in ("subject", "experiment", "assessor") and item.pk:
+        if known.get("project", item.project) != item.project:
+            raise Refusal(400, "Project must be modified through separate URI.")
+        if known.get("label", item.label) != item.label:
+            raise Refusal(400, "Label must be modified through separate URI.")
+    if known.get("ID", item.id) != item.id:
+        raise Refusal(400, "ID cannot be modified")
 
 
 def apply_fields(item: Item, pairs: Iterable[tuple[str, str]]) -> bool:
@@ -224,6 +152,9 @@ def _put_collected(item: Item, collection: str, predicate: str, rest: str, value
     member[rest] = value
 
 
+_LONG = ("note", "notes", "description", "comments", "comment", "field", "keywords")
+
+
 def _typed(kind: str, name: str, value: str) -> Any:
     """A value as the schema wants it; 400 for what is none (A 5.5)."""
     local = kind.removeprefix("xs:")
@@ -236,6 +167,8 @@ def _typed(kind: str, name: str, value: str) -> Any:
             if value.lower() not in ("true", "false", "1", "0"):
                 raise ValueError(value)
             return value.lower() in ("true", "1")
+        elif len(value) > 255 and name.rpartition("/")[2] not in _LONG:
+            raise ValueError(value)
     except ValueError:
         raise Refusal(400, f"Invalid value for {name}: {value}") from None
     return value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..changes import LABEL, apply_fields, asked_fields, asked_type, move, rename
+from ..changes import LABEL, apply_asked, move, remove_item, rename
+from ..documents import Asked, justify, read_asked
 from ..render.items import answer_item
 from ..state import Item, State
 from ..types import is_a, knows
@@ -21,7 +22,15 @@ from .places import (
     project_of,
     subject_of,
 )
-from .subjects import delete_through, list_shares, new_subject, put_share, remove_share
+from .scans import store_scan
+from .subjects import (
+    ONLY_SUBJECTS,
+    delete_through,
+    list_shares,
+    new_subject,
+    put_share,
+    remove_share,
+)
 
 __all__ = ["ROUTES"]
 
@@ -89,65 +98,114 @@ def get_experiment(request: Request, state: State) -> Answer:
     return answer_item(request, state, experiment_of(request, state))
 
 
-def _new(request: Request, state: State, project: Item, above: Item, label: str) -> Item:
-    xsi_type = asked_type(request)
-    if not xsi_type:
+def _asked(request: Request) -> Asked:
+    asked = read_asked(request, "experiment")
+    xsi_type = asked.xsi_type
+    if xsi_type and not (knows(xsi_type) and is_a(xsi_type, "xnat:experimentData")):
+        raise Refusal(422, ONLY_SUBJECTS)  # the sentence is the real server's, here as well
+    return asked
+
+
+def _new(
+    request: Request, state: State, project: Item, above: Item, label: str, asked: Asked
+) -> Item:
+    if not asked.xsi_type:
         raise Refusal(417, f"Need {request.method} Contents")
-    if not knows(xsi_type) or not is_a(xsi_type, "xnat:experimentData"):
-        raise Refusal(422, "Only xnat:Experiment documents can be PUT to this address.")
     if not state.rights.may(request.user, "create", project.id):
         raise Refusal(403)
+    justify(request, state, 500, text=False)
     if not LABEL.fullmatch(label):
         raise Refusal(500)
     item = Item(
         kind="assessor" if above.kind == "experiment" else "experiment",
-        id=state.items.new_id("experiment", state.site_prefix()),
+        id=_free_id(state, asked.identity.pop("ID", "")),
         label=label,
-        xsi_type=xsi_type,
+        xsi_type=asked.xsi_type,
         project=project.id,
         parent=above.pk,
     )
-    apply_fields(item, asked_fields(request, "experiment"))
-    return state.items.add(item, request.user)
+    apply_asked(item, asked)
+    state.items.add(item, request.user)
+    _store_scans(request, state, item, asked)
+    return item
 
 
-def _change(request: Request, state: State, item: Item) -> Answer:
+def _free_id(state: State, wanted: str) -> str:
+    """The ID asked for, or the next one."""
+    if not wanted:
+        return state.items.new_id("experiment", state.site_prefix())
+    if not LABEL.fullmatch(wanted):
+        raise Refusal(417, "Invalid character in experiment label.")
+    if state.items.by_id(wanted, "experiment", "assessor", "subject") is not None:
+        raise Refusal(409)
+    return wanted
+
+
+def _store_scans(request: Request, state: State, item: Item, asked: Asked) -> None:
+    """The scans of a session's document; with `allowDataDeletion` all others go."""
+    if not asked.from_document or item.kind != "experiment":
+        return
+    named = set()
+    for scan in asked.scans:
+        number = scan.identity.pop("ID", "")
+        named.add(number)
+        store_scan(request, state, item, number, scan)
+    if asked.replace:
+        for one in state.items.below(item, "scan"):
+            if one.id not in named:
+                remove_item(state, one, False)
+
+
+def _rename(request: Request, state: State, item: Item, label: str) -> Answer:
+    work = state.workflows.open_one(item.id)
+    if work is not None and label != item.label:
+        name = work["pipeline"]
+        raise Refusal(409, f"Specified session is being processed ({name}).")
+    rename(state, item, label, request.user)
+    return Answer.text("")
+
+
+def _change(request: Request, state: State, item: Item, asked: Asked) -> Answer:
     need(request, state, "edit", item)
+    justify(request, state, 500, text=False)
     label = request.query.raw("label")
     if label:
-        open_work = state.store.row(
-            "SELECT pipeline FROM workflow WHERE item_id = ? AND status IN "
-            "('Queued','Running','In Progress','Awaiting Action','Created')",
-            item.id,
-        )
-        if open_work is not None and label != item.label:
-            name = open_work["pipeline"]
-            raise Refusal(409, f"Specified session is being processed ({name}).")
-        rename(state, item, label, request.user)
-        return Answer.text("")
-    changed = apply_fields(item, asked_fields(request, "experiment"))
+        return _rename(request, state, item, label)
+    changed = apply_asked(item, asked)
     for action, status in (("activate", "active"), ("quarantine", "quarantine")):
         if request.query.flag(action):
             item.status, changed = status, True
     if changed:
         state.items.save(item, request.user)
+    _store_scans(request, state, item, asked)
     target = request.query.raw("subject_ID")
     if target and item.kind == "experiment":
-        subject = state.items.subject(item.project, target)
-        if subject is not None and subject.pk != item.parent:
-            move(state, item, request.user, parent=subject.pk)
+        _to_subject(request, state, item, target)
     return Answer.text(item.id)
+
+
+def _to_subject(request: Request, state: State, item: Item, name: str) -> None:
+    """`subject_ID=`: moves the experiment to a subject, which is made if it is missing (A 5.4)."""
+    subject = state.items.subject(item.project, name)
+    if subject is None:
+        project = state.items.by_id(item.project, "project")
+        if project is None:
+            raise Refusal(404)
+        subject = new_subject(request, state, project, name)
+    if subject.pk != item.parent:
+        move(state, item, request.user, parent=subject.pk)
 
 
 def put_experiment(request: Request, state: State) -> Answer:
     """Makes an experiment (201), changes one (200), or renames it with `label=`."""
     item = maybe_experiment(request, state)
+    asked = _asked(request)
     if item is not None:
         subject = maybe_subject(request, state) if "S" in request.variables else None
         if subject is not None and item.kind == "experiment" and subject.pk != item.parent:
             need(request, state, "edit", item)
             move(state, item, request.user, parent=subject.pk)  # silently, as the server does
-        return _change(request, state, item)
+        return _change(request, state, item, asked)
     if "P" not in request.variables:
         raise Refusal(404, NO_EXPERIMENT)
     project = project_of(request, state)
@@ -156,7 +214,7 @@ def put_experiment(request: Request, state: State) -> Answer:
     subject = maybe_subject(request, state) or new_subject(
         request, state, project, variable(request, "S")
     )
-    made = _new(request, state, project, subject, variable(request, "E"))
+    made = _new(request, state, project, subject, variable(request, "E"), asked)
     return Answer.text(made.id, 201)
 
 
@@ -164,10 +222,12 @@ def post_experiment(request: Request, state: State) -> Answer:
     """A new experiment by `POST` to the list of a subject."""
     project = project_of(request, state)
     subject = subject_of(request, state)
-    label = request.parameters().raw("label") or ""
+    asked = _asked(request)
+    label = request.parameters().raw("label") or asked.identity.get("label", "")
     if state.items.by_label(project.id, label, "experiment", "assessor") is not None:
         raise Refusal(409)
-    item = _new(request, state, project, subject, label)
+    asked.identity.pop("label", None)
+    item = _new(request, state, project, subject, label, asked)
     site = state.preferences["siteUrl"] or request.base
     url = f"{site}/data/projects/{project.id}/subjects/{subject.id}/experiments/{item.id}"
     answer = Answer.text(url)
@@ -221,11 +281,12 @@ def put_assessor(request: Request, state: State) -> Answer:
     """Makes an assessor (201) or changes one (200)."""
     session = experiment_of(request, state)
     item = maybe_assessor(state, session, variable(request, "A"))
+    asked = _asked(request)
     if item is not None:
-        return _change(request, state, item)
+        return _change(request, state, item, asked)
     project = state.items.by_id(session.project, "project")
     assert project is not None
-    made = _new(request, state, project, session, variable(request, "A"))
+    made = _new(request, state, project, session, variable(request, "A"), asked)
     return Answer.text(made.id, 201)
 
 

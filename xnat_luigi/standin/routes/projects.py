@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..changes import LABEL, apply_fields, asked_fields, remove_item
+from ..changes import LABEL, apply_asked, remove_item
+from ..documents import read_asked
 from ..render.items import answer_item
 from ..render.tables import table
 from ..state import Item, State
+from ..types import is_a
 from ..wire import Answer, Refusal, Request
 from . import Route
 from .finding import listing, need, variable
@@ -83,9 +85,19 @@ def put_project(request: Request, state: State) -> Answer:
     """Makes a project or changes one."""
     name = variable(request, "P")
     item = state.items.project(name)
+    asked = read_asked(request, "project", "xnat:projectData")
+    if asked.identity.get("ID", name) != name:
+        raise Refusal(
+            417,
+            "The project ID for the REST call must match the project ID in the submitted document.",
+        )
+    if not is_a(asked.xsi_type, "xnat:projectData"):
+        raise Refusal(422, "Only xnat:Project documents can be PUT to this address.")
+    asked.identity.clear()
+    asked.replace = False  # an existing project only takes additions (A 5.2)
     if item is not None:
         need(request, state, "edit", item)
-        if apply_fields(item, asked_fields(request, "project")):
+        if apply_asked(item, asked):
             state.items.save(item, request.user)
         return Answer.text("")
     if request.user == "guest" or not (
@@ -94,7 +106,7 @@ def put_project(request: Request, state: State) -> Answer:
         raise Refusal(403)
     _check_new(state, name)
     item = Item(kind="project", id=name, xsi_type="xnat:projectData", project=name)
-    apply_fields(item, asked_fields(request, "project"))
+    apply_asked(item, asked)
     item.fields.setdefault("name", name)
     item.fields.setdefault("secondary_ID", name)
     for other in state.items.all("project"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ..documents import justify
 from ..render.tables import table
 from ..selecting import Chosen, Selection, select
 from ..state import Item, Resource, State
@@ -156,6 +157,7 @@ def delete_resource(request: Request, state: State) -> Answer:
         if not state.rights.may_item(request.user, "delete", chosen.owner.item):
             refused += 1
             continue
+        justify(request, state, 403)
         state.resources.remove(chosen.resource)
     if refused and refused == len(selection.chosen):
         raise Refusal(403, "User account doesn't have permission to modify this session.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..changes import LABEL, apply_fields, asked_fields, asked_type, remove_item
+from ..changes import LABEL, apply_asked, remove_item
+from ..documents import Asked, justify, read_asked
 from ..render.items import answer_item
 from ..render.tables import table
 from ..state import Item, State
@@ -12,7 +13,9 @@ from . import Route
 from .finding import listing, need, variable
 from .places import experiment_of, scan_of
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "store_scan"]
+
+SCAN = "xnat:imageScanData"
 
 
 def list_scans(request: Request, state: State) -> Answer:
@@ -41,44 +44,50 @@ def get_scan(request: Request, state: State) -> Answer:
 def put_scan(request: Request, state: State) -> Answer:
     """Makes a scan or changes one: 200 with no body either way."""
     session = experiment_of(request, state)
-    number = variable(request, "N")
+    asked = read_asked(request, "scan")
+    need(request, state, "edit", session)
+    justify(request, state, 500, text=False)
+    given = request.query.raw("xsiType")
+    item = state.items.scan(session, variable(request, "N"))
+    if item is not None and given and given != item.xsi_type:
+        raise Refusal(409, "Specified xsiType differs from existing xsiType")
+    store_scan(request, state, session, variable(request, "N"), asked)
+    return Answer.text("")
+
+
+def store_scan(request: Request, state: State, session: Item, number: str, asked: Asked) -> None:
+    """Makes or changes one scan.
+
+    Raises: `Refusal` 400 no scan document or a plain one, 417 nothing given, 500 a bad ID.
+    """
     item = state.items.scan(session, number)
-    xsi_type = asked_type(request)
+    asked.replace = False  # scans only take additions (A 5.2)
     if item is not None:
-        need(request, state, "edit", item)
-        if request.query.raw("xsiType") and request.query.raw("xsiType") != item.xsi_type:
-            raise Refusal(409, "Specified xsiType differs from existing xsiType")
-        if apply_fields(item, asked_fields(request, "scan")):
+        if apply_asked(item, asked):
             state.items.save(item, request.user)
-        return Answer.text("")
-    need(
-        request,
-        state,
-        "create" if not state.rights.may(request.user, "edit", session.project) else "edit",
-        session,
-    )
-    if not xsi_type:
-        raise Refusal(417, "Need PUT Contents")
-    if not is_a(xsi_type, "xnat:imageScanData"):
-        raise Refusal(422)
-    if xsi_type == "xnat:imageScanData":
+        return
+    if not asked.xsi_type:
+        raise Refusal(417, f"Need {request.method} Contents")
+    if not is_a(asked.xsi_type, SCAN):
+        raise Refusal(400, "Only xnat:imageScanData documents can be PUT to this address.")
+    if asked.xsi_type == SCAN:
         raise Refusal(
             400, "Multiple scan modalities can be associated here. Please retry with an xsiType."
         )
     if not LABEL.fullmatch(number):
         raise Refusal(500)
     item = Item(
-        kind="scan", id=number, xsi_type=xsi_type, project=session.project, parent=session.pk
+        kind="scan", id=number, xsi_type=asked.xsi_type, project=session.project, parent=session.pk
     )
-    apply_fields(item, asked_fields(request, "scan"))
+    apply_asked(item, asked)
     state.items.add(item, request.user)
-    return Answer.text("")
 
 
 def delete_scan(request: Request, state: State) -> Answer:
     """Deletes a scan."""
     item = scan_of(request, state)
     need(request, state, "delete", item)
+    justify(request, state, 403)
     folder = state.resources.item_folder(item)
     remove_item(state, item, False)
     if request.query.flag("removeFiles"):
@@ -122,6 +131,8 @@ def put_reconstruction(request: Request, state: State) -> Answer:
     session = experiment_of(request, state)
     item = _reconstruction(request, state)
     need(request, state, "edit", session)
+    asked = read_asked(request, "reconstruction", "xnat:reconstructedImageData")
+    asked.replace = False
     if item is None:
         name = variable(request, "X")
         if not LABEL.fullmatch(name):
@@ -133,9 +144,9 @@ def put_reconstruction(request: Request, state: State) -> Answer:
             project=session.project,
             parent=session.pk,
         )
-        apply_fields(item, asked_fields(request, "reconstruction"))
+        apply_asked(item, asked)
         state.items.add(item, request.user)
-    elif apply_fields(item, asked_fields(request, "reconstruction")):
+    elif apply_asked(item, asked):
         state.items.save(item, request.user)
     return Answer.text("")
 

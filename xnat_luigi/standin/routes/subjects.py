@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from ..changes import LABEL, apply_fields, asked_fields, remove_item, rename
+from ..changes import LABEL, apply_asked, move, remove_item, rename
+from ..documents import Asked, justify, read_asked
 from ..render.items import answer_item
 from ..render.tables import table
 from ..state import Item, State
+from ..types import is_a
 from ..wire import Answer, Refusal, Request
 from . import Route
 from .finding import listing, need, variable
 from .places import NO_SUBJECT, maybe_subject, project_of, subject_of
 
-__all__ = ["ROUTES", "delete_through", "list_shares", "new_subject", "put_share", "remove_share"]
+__all__ = [
+    "ONLY_SUBJECTS",
+    "ROUTES",
+    "delete_through",
+    "list_shares",
+    "new_subject",
+    "put_share",
+    "remove_share",
+]
+
+
+SUBJECT = "xnat:subjectData"
+ONLY_SUBJECTS = "Only xnat:Subject documents can be PUT to this address."
 
 
 def list_subjects(request: Request, state: State) -> Answer:
@@ -49,24 +63,34 @@ def new_subject(request: Request, state: State, project: Item, label: str) -> It
     return state.items.add(item, request.user)
 
 
+def _asked(request: Request) -> Asked:
+    asked = read_asked(request, "subject", SUBJECT)
+    if not is_a(asked.xsi_type, SUBJECT):
+        raise Refusal(422, ONLY_SUBJECTS)
+    return asked
+
+
 def put_subject(request: Request, state: State) -> Answer:
     """Makes a subject (201), changes one (200), or renames it with `label=`."""
     item = maybe_subject(request, state)
+    asked = _asked(request)
     if item is None:
         if "P" not in request.variables:
             raise Refusal(404, NO_SUBJECT)
         project = project_of(request, state)
+        justify(request, state, 500, text=False)
         name = request.query.raw("label") or variable(request, "S")
         item = new_subject(request, state, project, name)
-        if apply_fields(item, asked_fields(request, "subject")):
+        if apply_asked(item, asked):
             state.items.save(item, request.user)
         return Answer.text(item.id, 201)
     need(request, state, "edit", item)
+    justify(request, state, 500, text=False)
     label = request.query.raw("label")
     if label:
         rename(state, item, label, request.user)
         return Answer.text("")
-    if apply_fields(item, asked_fields(request, "subject")):
+    if apply_asked(item, asked):
         state.items.save(item, request.user)
     return Answer.text(item.id)
 
@@ -74,11 +98,14 @@ def put_subject(request: Request, state: State) -> Answer:
 def post_subject(request: Request, state: State) -> Answer:
     """A new subject by `POST` to the list."""
     project = project_of(request, state)
-    label = request.parameters().raw("label") or ""
+    asked = _asked(request)
+    label = request.parameters().raw("label") or asked.identity.get("label", "")
     if state.items.by_label(project.id, label, "subject") is not None:
         raise Refusal(409)
+    justify(request, state, 500, text=False)
     item = new_subject(request, state, project, label)
-    if apply_fields(item, asked_fields(request, "subject")):
+    asked.identity.clear()
+    if apply_asked(item, asked):
         state.items.save(item, request.user)
     site = state.preferences["siteUrl"] or request.base
     url = f"{site}/data/projects/{project.id}/subjects/{item.id}"
@@ -96,6 +123,7 @@ def delete_through(request: Request, state: State, item: Item) -> Answer:
         state.items.unshare(item, project)
         return Answer.text("")
     need(request, state, "delete", item)
+    justify(request, state, 403)
     remove_item(state, item, request.query.flag("removeFiles"))
     return Answer.text("")
 
@@ -129,8 +157,6 @@ def list_shares(request: Request, state: State, item: Item) -> Answer:
 
 def put_share(request: Request, state: State, item: Item) -> Answer:
     """Shares an item into a project, or moves it there with `primary=true`."""
-    from ..changes import move
-
     name = variable(request, "P2")
     project = state.items.project(name)
     if project is None or not state.rights.may(request.user, "read", project.id):

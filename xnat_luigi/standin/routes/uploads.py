@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ..documents import justify
 from ..selecting import select
 from ..state import Item, Resource, State
 from ..uploading import Arrived, arrivals
@@ -47,6 +48,7 @@ def put_files(request: Request, state: State) -> Answer:
     owner = _owner(request, state)
     if not state.rights.may_item(request.user, "edit", owner.item):
         return Answer.text("")  # nothing is stored, nothing is said
+    justify(request, state, 500)
     arrived = arrivals(request, state)
     try:
         if not arrived:
