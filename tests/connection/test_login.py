@@ -18,7 +18,7 @@ from xnat_luigi.exceptions import (
 from xnat_luigi.standin import StandIn
 from xnat_luigi.standin.faults import Fault
 
-from .conftest import Connect
+from .tried import Connect
 
 LOGIN = "/data/services/auth"
 

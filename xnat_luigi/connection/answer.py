@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import XNATResponseError
-from .transport import CHUNK, Reply
+from .transport import CHUNK, Reply, shown
 
 if TYPE_CHECKING:
     import requests
@@ -55,7 +55,7 @@ class Answer:
         self._reply = reply
 
     def __repr__(self) -> str:
-        return f"<Answer {self.status} to {self.method} {self.path}>"
+        return f"<Answer {self.status} to {self.method} {shown(self.path)}>"
 
     @property
     def text(self) -> str:
@@ -71,10 +71,10 @@ class Answer:
             return json.loads(self.text)
         except ValueError:
             raise XNATResponseError(
-                f"{self.method} {self.path}: the answer is no JSON",
+                f"{self.method} {shown(self.path)}: the answer is no JSON",
                 status=self.status,
                 method=self.method,
-                path=self.path,
+                path=shown(self.path),
                 detail=self.text[:200],
             ) from None
 

@@ -17,7 +17,7 @@ from ..exceptions import (
 )
 from .answer import Answer, Wait, detail_of
 from .retry import RETRIED
-from .transport import Body, Query
+from .transport import Body, Query, shown
 
 __all__ = ["Sending", "Timeout", "page_error", "refusal", "unclear"]
 
@@ -121,6 +121,6 @@ def _facts(answer: Answer, detail: str) -> dict[str, Any]:
     return {
         "status": answer.status,
         "method": answer.method,
-        "path": answer.path,
+        "path": shown(answer.path),
         "detail": detail,
     }

@@ -28,7 +28,7 @@ from .answer import Answer, Stream, Wait, is_login_page, is_page, shows_nothing
 from .asking import Sending, Timeout, page_error, refusal, unclear
 from .credentials import Credentials
 from .retry import RETRIED, RetryPolicy, read_retry_after
-from .transport import Body, Interface, NotSentError, Query, Reply, Transport
+from .transport import Body, Interface, NotSentError, Query, Reply, Transport, shown
 
 __all__ = ["Answer", "Connection", "Stream", "Wait"]
 
@@ -450,7 +450,7 @@ class Connection:
         self._sleep(pause)
 
     def _where(self, sending: Sending) -> str:
-        return f"{sending.method} {self.server}{sending.path}"
+        return f"{sending.method} {self.server}{shown(sending.path)}"
 
     # --- the login ----------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ __all__ = [
     "check_server",
     "encode_multipart",
     "origin_of",
+    "shown",
 ]
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ USER_AGENT = (
 CHUNK = 512 * 1024
 
 _EXPIRATION = re.compile(r'SESSION_EXPIRATION_TIME="?(\d+),(\d+)"?')
+_SECRET = re.compile(r"(/tokens/(?:in)?validate/|;jsessionid=).*", re.IGNORECASE)
 _NEW_SESSION = re.compile(r"(?:^|[;, ])JSESSIONID=([0-9A-Za-z.-]+)")
 
 
@@ -90,6 +92,11 @@ def origin_of(address: str) -> tuple[str, str, int | None]:
     parts = urlsplit(address)
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     return parts.scheme, parts.hostname or "", port
+
+
+def shown(path: str) -> str:
+    """A path as it may stand in logs and messages: without the tokens that some have in it."""
+    return _SECRET.sub(r"\1...", path.partition("?")[0])
 
 
 class NotSentError(XNATConnectionError):
@@ -260,7 +267,7 @@ class Transport:
             No answer, or none in time; whether the server worked is unknown.
         """
         session = self._session()
-        where = f"{method} {self.server}{path}"
+        where = f"{method} {self.server}{shown(path)}"
         policy = self.policy
         sent_headers = dict(headers or {})
         data = _framed(body, sent_headers) if form is None else list(_pairs(form))

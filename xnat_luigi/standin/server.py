@@ -92,17 +92,29 @@ class StandIn:
     @property
     def requests(self) -> list[RequestRecord]:
         """The last requests, oldest first (control addresses are not among them)."""
+        self._settle()
         return self._app.log.snapshot()
 
     @property
     def log(self) -> Any:
         """The request log with its totals (`counts`, `bytes_in`, `bytes_out`, `clear()`)."""
+        self._settle()
         return self._app.log
 
     @property
     def errors(self) -> list[BaseException]:
         """Unexpected exceptions of handlers, answered with 500: faults of the stand-in itself."""
         return list(self._app.errors)
+
+    def _settle(self) -> None:
+        """Lets requests whose answers were read already get into the log."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        settled = threading.Event()
+        with contextlib.suppress(RuntimeError):  # it ends just now
+            loop.call_soon_threadsafe(loop.call_soon, settled.set)
+            settled.wait(1.0)
 
     # filling ------------------------------------------------------------------------------------
 
