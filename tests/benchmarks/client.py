@@ -102,8 +102,8 @@ def of_connect(server: StandIn, peers: bool, count: int) -> Iterator[Row]:
     yield ratio_row("connect, first", first, theirs, 1 / 3)
     yield ratio_row("connect, again", again, theirs, 1 / 15)
     yield ratio_row("connect, again, same process", statistics.median(warm), theirs, 1 / 15)
-    yield ratio_row("new process: loading and first connect", first_loaded, loaded, 0.5)
-    yield ratio_row("new process: loading and connect, again", again_loaded, loaded, 0.5)
+    yield ratio_row("new process: loading and first connect", first_loaded, loaded, 1)
+    yield ratio_row("new process: loading and connect, again", again_loaded, loaded, 1)
     yield Row("connect, again, requests", requests, None, "", "at most 5", requests <= 5)
 
 

@@ -27,7 +27,7 @@ _FACETS = {
     "minLength": "shortest",
     "maxLength": "longest",
 }
-_LOCALS = {
+_LOCALS: dict[object, str] = {
     _XS + word: word
     for word in (
         *_TOP,

@@ -11,7 +11,7 @@ import contextlib
 import io
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
@@ -159,7 +159,7 @@ def _opened(
         yield stream
 
 
-def _told(stream: Stream, size: int, update: UpdateFunction | None) -> Iterator[bytes]:
+def _told(stream: Stream, size: int, update: UpdateFunction | None) -> Generator[bytes, None, None]:
     """The body in pieces of `size` bytes, with a word about each to `update` (S-079, S-080)."""
     done = 0
     try:
