@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["Registry", "caching", "registry_of"]
+__all__ = ["Registry", "caching", "object_key", "registry_of"]
 
 Value = TypeVar("Value")
 
@@ -30,6 +31,12 @@ def caching(func: Callable[[Any], Value]) -> Callable[[Any], Value]:
         return found
 
     return wrapper
+
+
+def object_key(cls: Any, uri: str, through: str | None) -> tuple[Any, ...]:
+    """Return under what an object is known: its class, its address, and the project through which
+    it was reached, since a shared item looks different in each."""
+    return (cls.__name__, re.sub(r"^/(data|REST)(/archive)?/", "/data/", uri), through or None)
 
 
 class Registry:

@@ -340,7 +340,7 @@ class XNATListing(XNATBaseListing):
             parent=self.parent,
             fieldname=fieldname,
             overwrites=overwrites,
-            through=project,
+            through=project or (row.get("project", "") if kind in _FILTERED else ""),
             fallback=self._xsi_type,
             row=dict(row) if kind == "resources" else None,
         )

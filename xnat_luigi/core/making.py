@@ -8,7 +8,7 @@ from .. import uris
 from ..exceptions import XNATValueError
 from ..rest.answers import read_json
 from ..rest.records import Experiment
-from .cache import registry_of
+from .cache import object_key, registry_of
 from .session import local_path
 
 __all__ = ["clear_listings", "create_object", "make_object", "show_experiment"]
@@ -54,7 +54,7 @@ def make_object(
     cls = _class(session, type_) or _class(session, fallback)
     if cls is None:
         raise XNATValueError(f"{uri}: no schema of the server describes the type {type_!r}")
-    key = (cls.__name__, uri, None, through or None)
+    key = object_key(cls, uri, through)
     registry = registry_of(session)
     found = registry.find(key) if session.caching else None
     if found is None:
@@ -71,6 +71,8 @@ def make_object(
         registry.add(key, found)
     else:
         found._overwrites.update(overwrites or {})
+        if id_ is not None:
+            found._cache.setdefault("id", id_)
         if datafields:
             found._cache["data"] = dict(datafields)
         if found._parent is None:
@@ -127,6 +129,8 @@ def create_object(
     if "projects" in parts[:-2] and kwargs.get("parent") is None:
         through = parts[parts.index("projects") + 1]
         kwargs.setdefault("overwrites", {})
+    elif entry is not None and parts[-2:-1] in (["subjects"], ["experiments"]):
+        through = str(entry.get("data_fields", {}).get("project") or "")
     made = make_object(session, path, type_, fieldname=fieldname, through=through, **kwargs)
     if entry is not None:
         made._cache["_read_document"] = entry

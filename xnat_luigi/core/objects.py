@@ -23,7 +23,7 @@ from ..rest import items
 from ..rest.answers import child_items, read_json
 from ..schema.datatypes import convert_from, convert_to
 from .cache import caching as _keep
-from .cache import registry_of
+from .cache import object_key, registry_of
 from .session import external_url, session_of
 
 __all__ = ["XNATBaseObject", "XNATObject", "current", "current_child"]
@@ -138,7 +138,9 @@ class XNATBaseObject:
             if key == "label":
                 self._overwrites["label"] = str(name)
         self._forget_container(parent)
-        registry_of(self._session).add(self._registry_key(), self)
+        shared = self._CONTAINED_IN in ("subjects", "experiments")
+        through = parent.project_id if shared else None
+        registry_of(self._session).add(object_key(type(self), self._uri, through), self)
 
     def _check_parent(self, parent: Any) -> None:
         contained = self._CONTAINED_IN
@@ -204,9 +206,6 @@ class XNATBaseObject:
             parent.clearcache()
 
     # What it is ---------------------------------------------------------------------------------
-
-    def _registry_key(self) -> tuple[Any, ...]:
-        return (type(self).__name__, self._uri, self._fieldname, None)
 
     def _shown_name(self) -> Any:
         field = self.SECONDARY_LOOKUP_FIELD or self._DISPLAY_IDENTIFIER
