@@ -139,7 +139,7 @@ class Misbehaviour:
         headers["Connection"] = "close"
         pieces = self._body(raw, answer, fault, headers, response, length)
         if fault.replace is not None:
-            length = len(fault.replace.encode())
+            length = len(fault.replace.encode(errors="surrogateescape"))
         if "Content-Range" in headers and length is not None:
             length = int(headers["X-Cut"]) if "X-Cut" in headers else length
         headers.popall("X-Cut", None)
@@ -181,7 +181,7 @@ class Misbehaviour:
     ) -> Iterator[bytes]:
         """The bytes to send, ranges applied (rightly or wrongly), one byte flipped if asked."""
         if fault.replace is not None:
-            return iter([fault.replace.encode()])
+            return iter([fault.replace.encode(errors="surrogateescape")])
         pieces = answer.pieces(PIECE)
         asked = raw.headers.get("Range")
         if length is not None and asked and answer.ranges and answer.status == 200:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +31,7 @@ from ..staging.unpack import Limits, Unpacked, unpack_zip
 from ..uris import Address
 from .layout import Origin
 from .standing import Wanted, digest_of
-from .zipped import Key, file_key, member_key
+from .zipped import Key, member_key
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -163,7 +163,7 @@ class Carrier:
                 return
 
     def _read_zip(self, path: str, left: Sequence[Wanted], parcels: Sequence[Parcel]) -> None:
-        by_key = _by_key(left)
+        by_key = _by_key(parcels, {one.target for one in left})
         scans = {key.parent for key in by_key if key.category == "scans"}
 
         def find(name: str) -> Want | None:
@@ -294,16 +294,19 @@ def _no_page(file: File, chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def _by_key(wanted: Sequence[Wanted]) -> dict[Key, Wanted]:
+def _by_key(parcels: Sequence[Parcel], left: Collection[Path]) -> dict[Key, Wanted]:
     """The files whose place in a zip names them alone: two resources may have one label (A 6.1)."""
     found: dict[Key, Wanted] = {}
     twice: set[Key] = set()
-    for one in wanted:
-        key = file_key(one.file)
-        if key in found:
-            twice.add(key)
-        found[key] = one
-    return {key: one for key, one in found.items() if key not in twice}
+    for parcel in parcels:
+        origin = parcel.origin
+        label = origin.resource_label or origin.resource_id
+        for one in parcel.wanted:
+            key = Key(origin.category, origin.parent_id, label, one.file.path)
+            if key in found:
+                twice.add(key)
+            found[key] = one
+    return {key: one for key, one in found.items() if key not in twice and one.target in left}
 
 
 def _address(origin: Origin) -> Address:
