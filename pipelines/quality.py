@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import luigi
+import nibabel
+import numpy
 
 from pipelines.nifti import ScanToNifti
 from xnat_luigi.exceptions import XNATError
@@ -41,8 +43,6 @@ class ScanQuality(DerivedTask):
         return self.derive(ScanToNifti)
 
     def process(self, inputs: Mapping[str, Path], workdir: Path) -> None:
-        import nibabel
-
         found: dict[str, dict[str, float]] = {}
         for path in sorted(inputs["nifti"].rglob("*.nii.gz")):
             image: Any = nibabel.load(path)
@@ -61,8 +61,6 @@ def measure(volume: Any, threshold: float = 0.1) -> dict[str, float]:
     ghosting: mean of the background along the second axis' foreground over the mean foreground.
     motion: mean shift of the centre of mass between volumes, in voxels; 0 for one volume.
     """
-    import numpy
-
     data = numpy.asarray(volume, dtype=float)
     series = data[..., numpy.newaxis] if data.ndim == 3 else data
     mean = series.mean(axis=-1)
@@ -84,8 +82,6 @@ def measure(volume: Any, threshold: float = 0.1) -> dict[str, float]:
 
 
 def _motion(series: Any) -> float:
-    import numpy
-
     if series.shape[-1] < 2:
         return 0.0
     grid = numpy.indices(series.shape[:3]).reshape(3, -1)

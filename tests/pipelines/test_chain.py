@@ -69,7 +69,9 @@ def test_the_chain_makes_everything_once_and_again_what_must_be(
 
     place = {"experiment": labels[6], "scan": "1"}
     name = ResourceTarget(server.url, "P1", "DICOM", **place).files()[0].path
-    other = read(server, "DICOM", name, experiment=labels[7], scan="1") + b"\0\0"
+    original = read(server, "DICOM", name, **place)
+    other = original[:-4000] + b"\x10\x02" * 2000  # other pixels, and one image less dark
+    assert len(other) == len(original)
     with FileTarget(server.url, "P1", "DICOM", path=name, **place).open("wb") as file:
         file.write(other)
     made()
