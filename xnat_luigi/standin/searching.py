@@ -135,7 +135,8 @@ def read_search(content: bytes) -> Search:
     xsi_type = _spelled(named)
     if not kind_of(xsi_type):
         raise Refusal(400, f"Unknown element {named.strip()!r}.")
-    fields = tuple(_fields(root, xsi_type))
+    # What was asked for by name stands in place of what comes along anyway.
+    fields = tuple({one.key: one for one in _fields(root, xsi_type)}.values())
     sets = [_condition_set(one) for one in root.findall(XDAT + "search_where")]
     return Search(xsi_type, fields, lambda state, item: all(one(state, item) for one in sets))
 
@@ -146,6 +147,9 @@ def _fields(root: ElementTree.Element, xsi_type: str) -> Iterator[Field]:
     if kind_of(xsi_type) == "subject":
         yield _field(xsi_type, key, xsi_type, "", key="subjectid")
     asked = root.findall(XDAT + "search_field")
+    if not asked:
+        for name in display_fields(xsi_type):
+            yield _field(xsi_type, name, xsi_type, "")
     places = [(one.findtext(XDAT + "sequence") or "0").strip() for one in asked]
     order = sorted(range(len(asked)), key=lambda n: int(places[n]) if places[n].isdigit() else n)
     for number in order:
@@ -156,11 +160,22 @@ def _fields(root: ElementTree.Element, xsi_type: str) -> Iterator[Field]:
 
 
 def _field(element: str, field_id: str, root: str, header: str, key: str = "") -> Field:
-    name = re.sub(r"[^a-z0-9_]", "_", field_id.lower())
+    name = _displayed(element, field_id) or re.sub(r"[^a-z0-9_]", "_", field_id.lower())
     joined = "" if is_a(root, element) or "/" in field_id else _prefix(element)
     return Field(
         element, field_id, key or joined + name, header or field_id, _column(element, field_id)
     )
+
+
+def _displayed(element: str, field_id: str) -> str:
+    """The key of the display field that a path is the same as, or nothing."""
+    named, _, path = field_id.partition("/")
+    if not path or _spelled(named) != element:
+        return ""
+    for name, shortcut in display_fields(element).items():
+        if path.lower() == shortcut.lower():
+            return name.lower()
+    return ""
 
 
 def _prefix(element: str) -> str:
