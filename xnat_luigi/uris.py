@@ -32,7 +32,7 @@ __all__ = [
 
 LABEL = re.compile(r"[A-Za-z0-9_-]{1,255}")
 RESOURCE_LABEL = re.compile(r"[A-Za-z0-9_.-]{1,255}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _PLAIN_FILE = re.compile(r"[A-Za-z0-9._/-]+")
 
 # --- addresses without variables ---------------------------------------------------------------
