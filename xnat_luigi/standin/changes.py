@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import re
-import shutil
 from collections.abc import Iterable
 from typing import Any
 
@@ -190,30 +189,32 @@ def rename(state: State, item: Item, label: str, user: str) -> None:
 
 
 def move(state: State, item: Item, user: str, **changes: Any) -> None:
-    """Changes label, project or parent of an item and takes its files along."""
+    """Changes label, project or parent of an item and takes its files along.
+
+    Raises: `Refusal` 409 when something lies where the files would go.
+    """
     before = state.resources.item_folder(item)
     for name, value in changes.items():
         setattr(item, name, value)
     if "project" in changes and item.kind == "experiment":
         item.arc = state.items.current_arc(item.project)
-    state.items.save(item, user)
-    for below in _tree(state, item):
-        if "project" in changes and below.pk != item.pk:
-            below.project = item.project
-            state.items.save(below, user)
     after = state.resources.item_folder(item)
-    if before == after:
-        return
-    if after.exists():
+    if before != after and after.exists():
         raise Refusal(409, "File system destination contains pre-existing files")
-    resources = [r for one in _tree(state, item) for r in state.resources.of(one, None)]
-    if before.exists():
-        after.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(str(before), str(after))
-    for resource in resources:
-        if resource.folder.is_relative_to(before):
-            resource.folder = after / resource.folder.relative_to(before)
-            state.resources.save(resource)
+    tree = _tree(state, item)
+    with state.store.writing():
+        state.items.save(item, user)
+        for below in tree:
+            if "project" in changes and below.pk != item.pk:
+                below.project = item.project
+                state.items.save(below, user)
+        for resource in [r for one in tree for r in state.resources.of(one, None)]:
+            if before != after and resource.folder.is_relative_to(before):
+                resource.folder = after / resource.folder.relative_to(before)
+                state.resources.save(resource)
+        if before != after:
+            state.resources.plan_move(before, after)
+    state.resources.finish_moves()
 
 
 def _tree(state: State, item: Item) -> list[Item]:

@@ -12,6 +12,7 @@ from ..wire import Answer, Refusal, Request
 from . import Route
 from .finding import listing, need, variable
 from .places import experiment_of, scan_of
+from .subjects import put_share
 
 __all__ = ["ROUTES", "store_scan"]
 
@@ -95,6 +96,16 @@ def delete_scan(request: Request, state: State) -> Answer:
     return Answer.text("")
 
 
+def share_scan(request: Request, state: State) -> Answer:
+    """Sharing a scan shares its session, where that is not in the project yet (A 5.4)."""
+    scan_of(request, state)
+    session = experiment_of(request, state)
+    project = state.items.project(variable(request, "P2"))
+    if project is not None and any(p == project.id for p, _ in state.items.shares(session)):
+        return Answer.text("")
+    return put_share(request, state, session)
+
+
 def list_reconstructions(request: Request, state: State) -> Answer:
     """The reconstructions of a session."""
     session = experiment_of(request, state)
@@ -158,6 +169,7 @@ for _one in ("/data/experiments/{E}", "/data/projects/{P}/subjects/{S}/experimen
         Route("GET", _one + "/scans/{N}", get_scan),
         Route("PUT", _one + "/scans/{N}", put_scan),
         Route("DELETE", _one + "/scans/{N}", delete_scan),
+        Route("PUT", _one + "/scans/{N}/projects/{P2}", share_scan),
         Route("GET", _one + "/reconstructions", list_reconstructions),
         Route("GET", _one + "/reconstructions/{X}", get_reconstruction),
         Route("PUT", _one + "/reconstructions/{X}", put_reconstruction),

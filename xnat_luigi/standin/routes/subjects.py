@@ -174,6 +174,7 @@ def put_share(request: Request, state: State, item: Item) -> Answer:
     kinds = ("subject",) if item.kind == "subject" else ("experiment", "assessor")
     if state.items.by_label(project.id, label or item.label, *kinds) is not None:
         raise Refusal(409, f"Label already in use:{label or item.label}")
+    justify(request, state, 500, text=False)
     state.items.share(item, project.id, label)
     return Answer.text("")
 

@@ -8,6 +8,7 @@ argument; `state.part(Prearchive)` makes each once.
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,12 @@ class State:
         self.resources = Resources(
             self.store, self.items, self.archive, self.clock, self.preferences
         )
+        self.resources.finish_moves()
+        for left in self.tmp.iterdir():  # of a killed server
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
         self.workflows = Workflows(self.store, self.clock)
         self._parts: dict[Callable[[State], Any], Any] = {}
         self._parts_lock = threading.RLock()

@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS resource(
   description TEXT NOT NULL DEFAULT '', tags TEXT NOT NULL DEFAULT '[]', file_count INTEGER,
   file_size INTEGER, folder TEXT NOT NULL, catalog TEXT NOT NULL, inserted TEXT NOT NULL,
   event INTEGER);
+CREATE TABLE IF NOT EXISTS pending_move(
+  pk INTEGER PRIMARY KEY, source TEXT NOT NULL, target TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS resource_item ON resource(item, direction, label);
 """
 _BAD = re.compile(r"[^A-Za-z0-9_.-]")
@@ -232,6 +234,23 @@ class Resources:
         trash = self.archive.parent / "cache" / "trash"
         trash.mkdir(parents=True, exist_ok=True)
         shutil.move(str(path), str(trash / f"{os.urandom(6).hex()}-{path.name}"))
+
+    def plan_move(self, before: Path, after: Path) -> None:
+        """Notes, in the transaction that changes the rows, that a folder is to be moved."""
+        self.store.insert(
+            "INSERT INTO pending_move(source, target) VALUES(?,?)",
+            str(before.relative_to(self.archive)),
+            str(after.relative_to(self.archive)),
+        )
+
+    def finish_moves(self) -> None:
+        """Moves folders whose move was noted; at the start, those of a killed server."""
+        for row in self.store.rows("SELECT * FROM pending_move ORDER BY pk"):
+            source, target = self.archive / row["source"], self.archive / row["target"]
+            if source.exists() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(source, target)
+            self.store.change("DELETE FROM pending_move WHERE pk = ?", row["pk"])
 
     # files --------------------------------------------------------------------------------------
 
