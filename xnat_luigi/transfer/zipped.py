@@ -213,7 +213,7 @@ def save_zip(
     for attempt in (1, 2):
         try:
             return _save_zip(conn, files_path, files, target, query)
-        except (XNATIntegrityError, XNATConnectionError) as error:
+        except (XNATIntegrityError, XNATUnsafeNameError, XNATConnectionError) as error:
             if attempt == 2:
                 raise
             log.warning("%s; once more", error)
