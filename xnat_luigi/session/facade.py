@@ -26,6 +26,7 @@ from .verbs import Timeout, Verbs
 if TYPE_CHECKING:
     import requests
 
+    from ..inspect import Inspect
     from ..prearchive import Prearchive
     from ..schema.records import Model
     from ..services import Services
@@ -222,6 +223,13 @@ class BaseXNATSession(Verbs):
         from ..users import Users
 
         return self._once("users", lambda: Users(xnat_session=self))
+
+    @property
+    def inspect(self) -> Inspect:
+        """The data types and fields that can be searched, see `xnat_luigi.inspect`."""
+        from ..inspect import Inspect
+
+        return Inspect(self)
 
     @property
     def scanners(self) -> list[str]:
