@@ -143,16 +143,13 @@ def test_S177_flat_or_not_at_all(experiment: Any, tmp_path: Path) -> None:
 def test_S176_verbose_says_where(
     experiment: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    experiment.logger.setLevel("INFO")  # a logger of this session alone
     experiment.logger.addHandler(caplog.handler)
-    try:
-        with caplog.at_level("INFO", logger=experiment.logger.name):
-            experiment.download_dir(tmp_path)
-            assert str(tmp_path / "S1_MR1") in caplog.text
-            caplog.clear()
-            experiment.download_dir(tmp_path, verbose=False)
-        assert "Downloaded" not in caplog.text
-    finally:
-        experiment.logger.removeHandler(caplog.handler)
+    experiment.download_dir(tmp_path)
+    assert str(tmp_path / "S1_MR1") in caplog.text
+    caplog.clear()
+    experiment.download_dir(tmp_path, verbose=False)
+    assert "Downloaded" not in caplog.text
 
 
 def test_Z3_what_the_zip_lacks_is_fetched_singly(
