@@ -29,7 +29,8 @@ class Fault:
     (seconds of silence after `stall_after` bytes), `drip` (bytes per second), `extra` (bytes added
     beyond the length, as text), `flip` (this byte of the body is inverted; -1 is the last),
     `ignore_range`, `wrong_range` (206 for another place), `replace` (the body is replaced; bytes
-    that are no text come as surrogate escapes), `rewrite_status` (the true answer under another status), `headers` (added to the true answer).
+    that are no text come as surrogate escapes), `rewrite_status` (the true answer under another
+    status), `headers` (added to the true answer).
     """
 
     method: str = ""

@@ -121,6 +121,15 @@ def usable_label(label: str) -> str:
     return label
 
 
+def _make_new(
+    request: Request, state: State, item: Item, label: str, direction: str
+) -> Resource:
+    with state.store.writing():  # of several who race, one makes it
+        if state.resources.find(item, label, direction) is not None:
+            raise Refusal(409, EXISTS)
+        return make_resource(request, state, item, label, direction)
+
+
 def put_resource(request: Request, state: State) -> Answer:
     """Makes a resource: 200 with no body; 409 when it is there."""
     if request.remainder.strip("/"):
@@ -129,9 +138,7 @@ def put_resource(request: Request, state: State) -> Answer:
     if not state.rights.may_item(request.user, "edit", item):
         raise Refusal(403)
     label = usable_label(request.variables["R"])
-    if state.resources.find(item, label, direction) is not None:
-        raise Refusal(409, EXISTS)
-    make_resource(request, state, item, label, direction)
+    _make_new(request, state, item, label, direction)
     return Answer.text("")
 
 
@@ -141,9 +148,7 @@ def post_resource(request: Request, state: State) -> Answer:
     if not state.rights.may_item(request.user, "edit", item):
         raise Refusal(403)
     label = usable_label(request.parameters().get("label"))
-    if state.resources.find(item, label, direction) is not None:
-        raise Refusal(409, EXISTS)
-    made = make_resource(request, state, item, label, direction)
+    made = _make_new(request, state, item, label, direction)
     return Answer.text(f"{request.base}{request.path.rstrip('/')}/{made.pk}")
 
 
