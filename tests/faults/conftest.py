@@ -1,5 +1,6 @@
-"""Connections whose waits are counted, for all fault rows that need some."""
+"""Connections whose waits are counted, and a server with a bad certificate."""
 
+from ..connection.tls import tls
 from ..connection.tried import tried
 
-__all__ = ["tried"]
+__all__ = ["tls", "tried"]
