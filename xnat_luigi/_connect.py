@@ -132,13 +132,22 @@ def connect(
 # --- the steps --------------------------------------------------------------------------------
 
 
+class _SessionLogger(logging.Logger):
+    """A logger that no registry knows: what the library remembers of levels would grow old."""
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  (the library's name)
+        return not self.disabled and level >= max(
+            self.getEffectiveLevel(), self.manager.disable + 1
+        )
+
+
 def _make_logger(
     logger: logging.Logger | None, loglevel: int | str | None, debug: bool
 ) -> logging.Logger:
     """The given logger, or one of our own with the level asked for (S-026 to S-028)."""
     if logger is None:
         # Not registered by name, so that two sessions may have two levels.
-        logger = logging.Logger("xnat_luigi.session", logging.NOTSET)
+        logger = _SessionLogger("xnat_luigi.session", logging.NOTSET)
         logger.parent = logging.getLogger("xnat_luigi")
         if (loglevel is not None or debug) and not logger.hasHandlers():
             handler = logging.StreamHandler()
