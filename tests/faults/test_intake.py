@@ -103,7 +103,7 @@ def test_P1_an_archive_order_whose_answer_is_lost_is_not_repeated(
 def test_N8_504_while_the_job_runs_is_polled_and_not_ordered_again(ready: Line) -> None:
     """The request ends at once, the job stands at a held point for a long while."""
     ready.services.jobs.hold("_ARCHIVING")
-    ready.server.preferences["archiveTimeout"] = 0
+    ready.server.preferences["sessionArchiveTimeoutInterval"] = 0
     ready.on_wait = lambda number: ready.services.jobs.release() if number == 8 else None
     archive(ready.conn, ready.key, pace=ready.pace)
     assert ready.orders == 1 and ready.waits >= 8 and ready.archived_once()
@@ -199,7 +199,7 @@ def test_P4_the_experiment_becomes_visible_late(ready: Line) -> None:
 
 def test_P4_the_experiment_is_visible_while_the_job_still_runs(ready: Line) -> None:
     ready.services.jobs.hold("SAVED")
-    ready.server.preferences["archiveTimeout"] = 0
+    ready.server.preferences["sessionArchiveTimeoutInterval"] = 0
     ready.on_wait = lambda number: ready.services.jobs.release() if number == 5 else None
     archive(ready.conn, ready.key, pace=ready.pace)
     assert ready.waits >= 5 and ready.orders == 1 and ready.archived_once()

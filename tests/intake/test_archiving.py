@@ -128,7 +128,7 @@ def test_a_row_that_is_locked_is_waited_for(ready: Line) -> None:
         Fault(method="POST", path="/services/archive", rewrite_status=504, times=1)
     )
     ready.on_wait = lambda number: ready.services.jobs.release() if number == 4 else None
-    ready.server.preferences["archiveTimeout"] = 0
+    ready.server.preferences["sessionArchiveTimeoutInterval"] = 0
     settled = archive(ready.conn, ready.key, pace=ready.pace)
     assert settled.orders == 1 and ready.orders == 1 and ready.archived_once()
 

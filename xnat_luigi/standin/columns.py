@@ -13,6 +13,7 @@ from typing import Any
 from .state import Item, Resource, State
 from .types import field_type, knows
 
+_VALIDATION = {f"validation_{n}": f"validation/{n}" for n in ("method", "status", "date", "notes")}
 __all__ = ["SHORTCUTS", "Column", "UnknownColumn", "matches", "read_column", "rows_of"]
 
 _META = {
@@ -50,12 +51,16 @@ SHORTCUTS: dict[str, dict[str, str]] = {
         **{n: n for n in _EXPERIMENT.split()},
         "pi_firstname": "investigator/firstname",
         "pi_lastname": "investigator/lastname",
-        "validation_method": "validation/method",
-        "validation_status": "validation/status",
+        **_VALIDATION,
         "tracer_name": "tracer/name",
         **_META,
     },
-    "scan": {**{n: n for n in _SCAN.split()}, "scanTime": "parameters/scanTime", **_META},
+    "scan": {
+        **{n: n for n in _SCAN.split()},
+        "scanTime": "parameters/scanTime",
+        **_VALIDATION,
+        **_META,
+    },
 }
 SHORTCUTS["assessor"] = SHORTCUTS["experiment"]
 SCAN_KEY = "xnat_imagescandata_id"

@@ -26,7 +26,9 @@ DEFAULTS: dict[str, Any] = {
     "zipCompressionMethod": 0,
     "sessionXmlRebuilderInterval": 5,  # minutes
     "sessionXmlRebuilderRepeat": 60000,  # milliseconds
-    "archiveTimeout": 600,  # seconds, our own: how long a request waits for its archive job
+    "sessionArchiveTimeoutInterval": 600,  # seconds that a request waits for its archive job
+    "preventCrossModalityMerge": True,
+    "useSopInstanceUidToUniquelyIdentifyDicom": True,
     "uiDefaultCompressedUploaderImporter": "DICOM-zip",
     "allowDataAdmins": True,
     "initialized": True,

@@ -53,6 +53,8 @@ MODULES: tuple[str, ...] = (
     "dicomdump",
     "tracking",
     "workflows",
+    "batch_download",
+    "site_services",
     "usercache",
     "search",
 )

@@ -315,6 +315,7 @@ ROUTES = [
     Route("GET", "/xapi/users/current", get_current),
     Route("GET", "/xapi/users/active", list_active),
     Route("GET", "/xapi/users/profiles", list_profiles),
+    Route("GET", "/xapi/users/profile", get_current),
     Route("GET", "/xapi/users/profile/{USER}", get_user),
     Route("GET", _USER, get_user),
     Route("PUT", _USER, update_user),

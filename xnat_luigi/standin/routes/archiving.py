@@ -141,8 +141,7 @@ def _site(request: Request, state: State) -> str:
 
 def _timeout(state: State) -> float:
     """Seconds of the stand-in's clock that a request waits for its job."""
-    chosen = state.preferences.get("sessionArchiveTimeoutInterval")
-    return float(chosen if chosen is not None else state.preferences["archiveTimeout"])
+    return float(state.preferences["sessionArchiveTimeoutInterval"])
 
 
 def _refusal(state: State, row: Row, error: Exception) -> Refusal:

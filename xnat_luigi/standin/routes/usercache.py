@@ -30,7 +30,7 @@ def _parts(request: Request) -> tuple[str, str]:
 
     Raises: `Refusal` 400 for a path that leaves the cache.
     """
-    words = [unquote(word) for word in request.remainder.strip("/").split("/") if word]
+    words = [word for word in unquote(request.remainder).strip("/").split("/") if word]
     if any(word in {".", ".."} or "\0" in word for word in words):
         raise Refusal(400)
     name = words[0] if words else ""
