@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote_plus
 
 from .routes.places import Owner, Scope, is_list, scope_of
 from .state import Entry, Item, Resource, State
@@ -105,7 +105,7 @@ def entries_of(state: State, chosen: Iterable[Chosen]) -> Iterator[Found]:
 
 def find_one(state: State, chosen: Iterable[Chosen], path: str) -> Found | None:
     """The file of this path: raw first, then decoded; in the first resource that has it."""
-    for wanted in dict.fromkeys((path, unquote(path))):
+    for wanted in dict.fromkeys((path, unquote_plus(path))):
         for one in chosen:
             entry = state.resources.catalog(one.resource).find(wanted)
             if entry is not None:

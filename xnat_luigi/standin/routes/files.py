@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from ..render.tables import table
 from ..selecting import (
@@ -75,9 +75,9 @@ def _get_files(request: Request, state: State) -> Answer:
     found = wanted(request, entries_of(state, selection.chosen))
     if path.endswith("/") or "recursive" in request.query:
         deeper = not request.query.flag("recursive", True)
-        found = below(found, unquote(path) if selection.one else "", deeper=deeper)
+        found = below(found, unquote_plus(path) if selection.one else "", deeper=deeper)
     elif path:
-        found = like(found, unquote(path))
+        found = like(found, unquote_plus(path))
     if "index" in request.query:
         return _by_index(request, selection, found)
     if request.format in ARCHIVES:
@@ -287,7 +287,7 @@ def delete_files(request: Request, state: State) -> Answer:
     resource = chosen.resource
     with state.resources.locked(resource):
         catalog = state.resources.catalog(resource).copy()
-        gone = [e for e in catalog.entries if e.path.startswith((path, unquote(path)))]
+        gone = [e for e in catalog.entries if e.path.startswith((path, unquote_plus(path)))]
         if not gone:
             raise Refusal(404, "No matched files")
         dropped = {id(entry) for entry in gone}
