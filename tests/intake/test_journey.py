@@ -17,6 +17,7 @@ from xnat_luigi.intake.decisions import decide
 from xnat_luigi.intake.journey import Arrived, Plan, take_in, take_row
 from xnat_luigi.intake.ledger import Entry, Ledger
 from xnat_luigi.intake.policy import Policies, Policy
+from xnat_luigi.intake.rows import read_row
 from xnat_luigi.intake.studies import Study, read_folder
 from xnat_luigi.rest import contents, listings, prearchive
 from xnat_luigi.standin.archiver import Failure
@@ -197,7 +198,7 @@ def test_L1_another_process_has_it_in_hand(line: Line, plan: Plan) -> None:
 
 
 def arrived(line: Line) -> Arrived:
-    return Arrived(line.files)
+    return read_row(line.conn, prearchive.list_rows(line.conn, "P1")[0])
 
 
 def test_a_failed_row_is_moved_to_quarantine_by_policy(

@@ -17,7 +17,7 @@ from ..intake.journey import Judgement, Notes
 from ..intake.keys import StudyKey
 from ..qc.checks import check_files, check_study
 from ..qc.material import Material, make_material
-from ..qc.report import write_report
+from ..qc.report import Strip, make_strips, write_report
 from ..qc.rules import Rules, read_rules
 from ..qc.verdicts import PASS, STATUSES, Verdict
 from ..staging.save import make_folder, save_text
@@ -110,8 +110,11 @@ class Judging:
             open_file=open_file,
         )
 
+        # Made once and now: when the report is written again, the files may be archived.
+        strips = make_strips(material, thumbnails=self.thumbnails) if self.reports else ()
+
         def report(notes: Notes) -> tuple[Path, ...]:
-            return self._write(key, material, verdict, rules, notes)
+            return self._write(key, material, verdict, rules, notes, strips)
 
         report(())
         return Judgement(
@@ -129,6 +132,7 @@ class Judging:
         verdict: Verdict,
         rules: Rules | None,
         notes: Notes,
+        strips: Sequence[Strip],
     ) -> tuple[Path, ...]:
         if not self.reports:
             return ()
@@ -139,7 +143,7 @@ class Judging:
             rules,
             project=key.project,
             notes=notes,
-            thumbnails=self.thumbnails,
+            strips=strips,
         )
         files = [page, page.with_suffix(".json")]
         if self.rules:

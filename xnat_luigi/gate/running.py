@@ -7,6 +7,7 @@ ledger keeps the settings with every study, so that a later command needs no mor
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exceptions import XNATLockError, XNATValueError
-from ..intake import naming
+from ..intake import naming, rows
 from ..intake.changing import change_studies, find_hook
-from ..intake.journey import Plan, take_in
+from ..intake.journey import Arrived, Plan, take_in, take_row
 from ..intake.keys import StudyKey
 from ..intake.ledger import FAILED, HELD, Entry, Ledger
 from ..intake.pace import Pace
@@ -26,8 +27,19 @@ from .judging import Judging
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
+    from ..rest.records import PrearchiveRow
 
-__all__ = ["Outcome", "Settings", "make_plan", "retry", "run_folder"]
+__all__ = [
+    "Outcome",
+    "Settings",
+    "look_into",
+    "make_plan",
+    "naming_rules",
+    "retry",
+    "run_folder",
+    "run_rows",
+    "take_one_row",
+]
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +79,8 @@ class Settings:
     def of_words(cls, state: str, words: Mapping[str, str]) -> Settings:
         """The settings that `words()` wrote. Raises XNATValueError for others."""
         known = {name: value for name, value in words.items() if name in cls.__dataclass_fields__}
-        if "folder" not in known:
-            raise XNATValueError("the ledger does not say where this study came from")
+        if not known:
+            raise XNATValueError("the ledger does not say with which settings it was taken in")
         thumbnails = int(known.pop("thumbnails", 5))
         return cls(state, thumbnails=thumbnails, **known)
 
@@ -196,15 +208,89 @@ def retry(
 
     Raises XNATValueError when a study's folder is gone or holds it no more.
     """
+    done: list[Entry] = []
+    busy: list[StudyKey] = []
     jobs = []
     folders: dict[str, Studies] = {}
+    wanted: dict[Settings, list[StudyKey]] = {}
     for entry in entries:
-        words = entry.facts.get("source", {})
-        settings = Settings.of_words(state, words)
+        settings = Settings.of_words(state, entry.facts.get("source", {}))
+        if not settings.folder:
+            wanted.setdefault(settings, []).append(entry.key)
+            continue
         if settings.folder not in folders:
-            found = look_into(settings)
-            folders[settings.folder] = found
+            folders[settings.folder] = look_into(settings)
         study = folders[settings.folder].find(entry.key.study_uid)
         jobs.append((study, entry.key, make_plan(settings, pace=pace, again=True)))
-    done, busy = _take_all(conn, jobs, workers, told)
-    return Outcome(done, busy=busy)
+    for settings, keys in wanted.items():
+        found = run_rows(
+            conn,
+            settings,
+            only=keys,
+            again=True,
+            quiet=0.0,
+            workers=workers,
+            pace=pace,
+            told=told,
+        )
+        done += found.entries
+        busy += found.busy
+    more, taken = _take_all(conn, jobs, workers, told)
+    return Outcome((*done, *more), busy=(*busy, *taken))
+
+
+def run_rows(
+    conn: Connection,
+    settings: Settings,
+    *,
+    quiet: float = rows.QUIET,
+    only: Iterable[StudyKey] | None = None,
+    again: bool = False,
+    workers: int = 2,
+    pace: Pace | None = None,
+    told: Callable[[Entry], None] | None = None,
+    now: Callable[[], float] = time.time,
+) -> Outcome:
+    """Take in what others sent into the prearchive: of `settings.project`, or of every project.
+
+    quiet: seconds without a change before a RECEIVING row is taken. only: these studies and no
+    others. With nothing to do it costs one request besides the login, however many rows there are.
+    """
+    plan = make_plan(settings, pace=pace, again=again)
+    watch = rows.watchman(plan.ledger, conn.server, now=now)
+    seen = rows.survey(conn, plan, project=settings.project or None, watch=watch, quiet=quiet)
+    wanted = None if only is None else set(only)
+    ripe = [(row, key) for row, key in seen.ripe if wanted is None or key in wanted]
+    busy: list[StudyKey] = []
+
+    def take(item: tuple[PrearchiveRow, StudyKey]) -> Entry | None:
+        try:
+            entry = take_one_row(conn, *item, plan)
+        except XNATLockError as error:
+            log.info("%s: %s", item[1], error)
+            busy.append(item[1])
+            return None
+        if told is not None:
+            told(entry)
+        return entry
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        entries = [entry for entry in pool.map(take, ripe) if entry is not None]
+    if wanted is None:
+        entries += rows.delete_failed(conn, plan, [row for row, _ in seen.resting])
+    refused = {row.url: why for row, why in seen.refused}
+    return Outcome(tuple(entries), refused, tuple(busy))
+
+
+def take_one_row(conn: Connection, row: PrearchiveRow, key: StudyKey, plan: Plan) -> Entry:
+    """Build a row, read it, and take it as far as it may go.
+
+    Raises XNATLockError when another process has it in hand.
+    """
+    fields = plan.judge.fields if isinstance(plan.judge, Judging) else ()
+
+    def read() -> Arrived:
+        built = rows.build_row(conn, row, key)
+        return rows.read_row(conn, built, fields=fields)
+
+    return take_row(conn, row, key, read, plan)

@@ -220,3 +220,24 @@ def verify(conn: Connection, experiment: Experiment, wanted: Mapping[str, str]) 
     if not proof.good:
         raise XNATIntegrityError(f"session {experiment.label} ({experiment.id}) holds {proof}")
     return proof
+
+
+def verify_names(conn: Connection, experiment: Experiment, names: Iterable[str]) -> Proof:
+    """Prove that an archived session holds as many files of each name as a row held before.
+
+    For rows that others sent: nobody here knows a digest, and names may occur once a scan. Raises
+    XNATIntegrityError when one is missing.
+    """
+    wanted = Counter(names)
+    scans = listings.list_scans(conn, experiment.id)
+    files = list_archived_files(conn, experiment)
+    held = Counter(file.path.rpartition("/")[2] for file in files)
+    missing = tuple(sorted((wanted - held).elements()))
+    surplus = tuple(sorted((held - wanted).elements()))
+    count, found = wanted.total(), held.total()
+    proof = Proof(
+        experiment.id, count, found, len(scans), missing, surplus, undigested=count - len(missing)
+    )
+    if not proof.good:
+        raise XNATIntegrityError(f"session {experiment.label} ({experiment.id}) holds {proof}")
+    return proof

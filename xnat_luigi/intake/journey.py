@@ -22,7 +22,7 @@ from ..rest.records import Experiment, PrearchiveRow
 from ..rest.records import Finding as ServerFinding
 from . import ledger as stages
 from .archiving import archive, validate
-from .arrivals import Proof, make_images, refuse_changed, verify
+from .arrivals import Proof, make_images, refuse_changed, verify, verify_names
 from .bringing import bring_in
 from .changing import Change, Hook
 from .decisions import blocks, covers, decision_of
@@ -76,8 +76,9 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Arrived:
-    """What a prearchive row holds, as far as it was read."""
+    """What a prearchive row holds, as far as it was read; `row` is the row after its build."""
 
+    row: PrearchiveRow
     headers: tuple[Header, ...]
     open_file: Callable[[Header], Dataset] | None = None
     notes: tuple[str, ...] = ()
@@ -123,7 +124,11 @@ def take_row(
     read: Callable[[], Arrived],
     plan: Plan,
 ) -> Entry:
-    """Take one built row of the prearchive as far as it may go. read: called when it is needed."""
+    """Take one row of the prearchive as far as it may go.
+
+    read: builds the row and reads what is in it; called when it is needed, may raise
+    StudyHeldError.
+    """
     seen = fingerprint((row.url, row.lastmod), plan)
     with plan.ledger.lock(conn.server, key):
         return _guarded(conn, key, plan, seen, lambda way: _from_row(way, row, read))
@@ -152,6 +157,7 @@ class _Way:
     key: StudyKey
     plan: Plan
     journal: Journal
+    seen: str
 
     def entry(self) -> Entry | None:
         return self.plan.ledger.read(self.conn.server, self.key)
@@ -164,17 +170,18 @@ def _guarded(
     before = plan.ledger.read(conn.server, key)
     if before is not None and rests(before, seen, plan):
         return before
+    way = _Way(conn, key, plan, journal, seen)
     try:
-        go(_Way(conn, key, plan, journal))
+        go(way)
     except StudyHeldError as error:
-        journal(stages.HELD, error.reason, log=error.log or None, seen=seen)
+        journal(stages.HELD, error.reason, log=error.log or None, seen=way.seen)
     except (XNATAuthError, XNATLockError):
         raise
     except (XNATError, OSError) as error:
         # An outage, a time-out or a surprise: nothing is decided, the next run looks again.
         journal(stages.FAILED, f"{type(error).__name__}: {error}")
     else:
-        journal(stages.DONE, seen=seen, log=None)
+        journal(stages.DONE, seen=way.seen, log=None)
     entry = plan.ledger.read(conn.server, key)
     if entry is None:
         raise XNATIntegrityError(
@@ -204,7 +211,8 @@ def _from_folder(way: _Way, study: Study) -> None:
         change=Change(plan.hook) if plan.hook is not None else None,
         progress=plan.progress,
     )
-    proof = _finish(way, judgement, _sent(way, brought.sent), notes)
+    sent = _sent(way, brought.sent)
+    proof = _finish(way, judgement, lambda found: verify(way.conn, found, sent), notes)
     if plan.policies.of(way.key.project).delete_source:
         _delete_source(study, proof, way)
 
@@ -212,12 +220,20 @@ def _from_folder(way: _Way, study: Study) -> None:
 def _from_row(way: _Way, row: PrearchiveRow, read: Callable[[], Arrived]) -> None:
     way.journal(stages.FOUND, f"prearchive row {row.url}", source={**way.plan.source}, row=row.url)
     arrived = read()
+    row = arrived.row
+    way.seen = fingerprint((row.url, row.lastmod), way.plan)
     judgement = _judge(way, arrived.headers, arrived.open_file)
     policy = way.plan.policies.of(way.key.project)
     if judgement.status == "fail" and policy.on_fail == QUARANTINE and not decision_of(way.entry()):
         _quarantine(way, row, policy.quarantine_project, judgement)
     _wait_for_human(way, judgement)
-    _finish(way, judgement, {}, [("Notes", arrived.notes)])
+    names = [header.path.rpartition("/")[2] for header in arrived.headers]
+    _finish(
+        way,
+        judgement,
+        lambda found: verify_names(way.conn, found, names),
+        [("Notes", arrived.notes)],
+    )
 
 
 def _judge(
@@ -262,14 +278,16 @@ def _sent(way: _Way, sent: Mapping[str, str]) -> Mapping[str, str]:
     return {name: md5 or before.get(name, "") for name, md5 in sent.items()}
 
 
-def _finish(way: _Way, judgement: Judgement, sent: Mapping[str, str], notes: Notes) -> Proof | None:
+def _finish(
+    way: _Way, judgement: Judgement, prove: Callable[[Experiment], Proof], notes: Notes
+) -> Proof:
     """Dry run, archive, prove, record."""
     sight = look(way.conn, way.key)
     told: list[str] = []
     if sight.row is not None and sight.experiment is None:
         told = refuse_findings(way.key, validate(way.conn, way.key), way.journal)
     settled = archive(way.conn, way.key, pace=way.plan.pace, journal=way.journal)
-    proof = _prove(way, settled.experiment, sent)
+    proof = _prove(way, settled.experiment, prove)
     files = judgement.report([("The server's dry run", told or ["nothing against it"]), *notes])
     record_results(
         way.conn,
@@ -289,13 +307,10 @@ def _finish(way: _Way, judgement: Judgement, sent: Mapping[str, str], notes: Not
     return proof
 
 
-def _prove(way: _Way, experiment: Experiment, sent: Mapping[str, str]) -> Proof | None:
+def _prove(way: _Way, experiment: Experiment, prove: Callable[[Experiment], Proof]) -> Proof:
     """The archive holds what was sent; a study that grew after it was archived is held."""
-    if not sent:
-        way.journal(stages.VERIFIED, "came from elsewhere, so there is no list to compare with")
-        return None
     try:
-        proof = verify(way.conn, experiment, sent)
+        proof = prove(experiment)
     except XNATIntegrityError as error:
         raise StudyHeldError(
             way.key, f"{error}; archive the rest with append, or by hand"
@@ -320,11 +335,11 @@ def refuse_findings(
     return told
 
 
-def _delete_source(study: Study, proof: Proof | None, way: _Way) -> None:
+def _delete_source(study: Study, proof: Proof, way: _Way) -> None:
     """Only after proof, and only files whose images the archive holds, unchanged since they were
     read. Copies and cut files stay, and everything where the proof is by number alone.
     """
-    if proof is None or proof.renamed or way.plan.hook is not None:
+    if proof.renamed or way.plan.hook is not None:
         why = "the archive's files cannot be compared with these one by one"
         way.journal(stages.RECORDED, f"the source is kept: {why}")
         return

@@ -153,12 +153,14 @@ class Ledger:
         self._folder = self.root / ".xnat-luigi" / "ledger"
         self._now = now
 
+    def folder(self, server: str) -> Path:
+        """Where everything about one server lies."""
+        return self._folder / _server_name(server)
+
     def place(self, server: str, key: StudyKey) -> Path:
         """The file of an entry."""
         digest = hashlib.sha256(f"{key.study_uid}\n{key.session}".encode()).hexdigest()[:16]
-        return (
-            self._folder / _server_name(server) / key.project / f"{key.session[:80]}.{digest}.json"
-        )
+        return self.folder(server) / key.project / f"{key.session[:80]}.{digest}.json"
 
     def read(self, server: str, key: StudyKey) -> Entry | None:
         """The entry of a study, None when there is none (or none that can be understood)."""

@@ -100,6 +100,18 @@ def _environment() -> Any:
     return Environment(autoescape=True, trim_blocks=True)
 
 
+def make_strips(material: Material, *, thumbnails: int = COUNT) -> tuple[Strip, ...]:
+    """The pictures of all series, for `render_session`; reads pixel data.
+
+    thumbnails: pictures a series, 0 for none.
+    """
+    return tuple(
+        Strip(_tell(series), tuple(make_strip(material, series, count=thumbnails)))
+        for series in material.series
+        if thumbnails
+    )
+
+
 def render_session(
     material: Material,
     verdict: Verdict,
@@ -108,20 +120,18 @@ def render_session(
     project: str = "",
     notes: Sequence[tuple[str, Sequence[str]]] = (),
     thumbnails: int = COUNT,
+    strips: Sequence[Strip] | None = None,
     made: datetime | None = None,
 ) -> str:
     """The page of one session as HTML text.
 
     notes: further sections, title and lines, such as what the server's own validation said.
-    thumbnails: pictures a series, 0 for none. Raises XNATConfigError when the extra `qc` is not
-    installed.
+    thumbnails: pictures a series, 0 for none. strips: pictures made before, by `make_strips`.
+    Raises XNATConfigError when the extra `qc` is not installed.
     """
     template = _environment().from_string(SESSION)
-    strips = [
-        Strip(_tell(series), tuple(make_strip(material, series, count=thumbnails)))
-        for series in material.series
-        if thumbnails
-    ]
+    if strips is None:
+        strips = make_strips(material, thumbnails=thumbnails)
     words = {"project": project, "subject": material.subject, "study": material.study_uid}
     about = ", ".join(f"{name} {value}" for name, value in words.items() if value)
     counts = Counter(found.status for found in verdict.findings)
@@ -161,6 +171,7 @@ def write_report(
     project: str = "",
     notes: Sequence[tuple[str, Sequence[str]]] = (),
     thumbnails: int = COUNT,
+    strips: Sequence[Strip] | None = None,
     made: datetime | None = None,
 ) -> Path:
     """Write a session's page and its JSON, and the folder's index anew; returns the page's path.
@@ -173,7 +184,14 @@ def write_report(
     make_folder(place)
     page = place / f"{name}.html"
     text = render_session(
-        material, verdict, rules, project=project, notes=notes, thumbnails=thumbnails, made=made
+        material,
+        verdict,
+        rules,
+        project=project,
+        notes=notes,
+        thumbnails=thumbnails,
+        strips=strips,
+        made=made,
     )
     save_text(page, text)
     record: Mapping[str, Any] = {
