@@ -10,6 +10,7 @@ import pytest
 from pipelines.material import cut
 from tests.intake.conftest import Line, small_study
 from xnat_luigi import cli
+from xnat_luigi.intake.bringing import bring_in
 from xnat_luigi.standin.faults import Fault
 
 Text = pytest.CaptureFixture[str]
@@ -56,6 +57,15 @@ def test_a_held_study_is_said_and_makes_the_status_one(
     assert cli.main(["intake", "status", "--stage", "held"]) == 0
     table = capsys.readouterr().out
     assert "S001_MR1" in table and "S002_MR1" not in table and "a human" in table
+
+
+def test_rows_takes_in_what_a_scanner_sent(line: Line, here: Path, capsys: Text) -> None:
+    bring_in(line.conn, line.key, line.files, pace=line.pace)
+    words = ["intake", "rows", "--server", line.server.url, "--project", "P1"]
+    assert cli.main(words) == 0
+    assert "P1/S001_MR1 done" in capsys.readouterr().out and line.archived_once()
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_status_for_machines(line: Line, here: Path, capsys: Text) -> None:

@@ -19,20 +19,22 @@ NAME = "intake"
 HELP = """Takes DICOM studies in: looked at, archived exactly once, or held with the reason.
 
     xnat-luigi intake run FOLDER --server URL --project P --rules rules.toml
+    xnat-luigi intake rows --server URL --project P --rules rules.toml
     xnat-luigi intake status [--json | --mail]
     xnat-luigi intake explain SESSION
     xnat-luigi intake retry [SESSION ...]
 
 What happened to every study lies in the ledger below --state (default: intake-state). Exit status
-of `run` and `retry`: 0 everything is archived, 1 something is held, failed or refused.
+of `run`, `rows` and `retry`: 0 everything is archived, 1 something is held, failed or refused.
 """
 STATE = "intake-state"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The four sub-commands."""
+    """The sub-commands."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _add_run(verbs.add_parser("run", help="take in every study of a folder"))
+    _add_rows(verbs.add_parser("rows", help="take in what was sent into the prearchive"))
     status = verbs.add_parser("status", help="where every study stands")
     _add_common(status)
     _add_which(status)
@@ -70,17 +72,33 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", required=True, help="address of the server")
     parser.add_argument("--project", default="", help="project, unless --naming tells it")
     parser.add_argument("--naming", default="", help="TOML file: what studies are called")
+    parser.add_argument("--hook", default="", help="package.module:function that changes data sets")
+    parser.add_argument("--dry-run", action="store_true", help="name and judge, send nothing")
+    _add_judging(parser)
+
+
+def _add_rows(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", required=True, help="address of the server")
+    parser.add_argument("--project", default="", help="project; all that we may edit without")
+    parser.add_argument(
+        "--quiet",
+        type=float,
+        default=300.0,
+        help="seconds without a new file before a row is built (300)",
+    )
+    _add_judging(parser)
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", default="", help="TOML file: what QC asks of a study")
     parser.add_argument("--policy", default="", help="TOML file: what follows a verdict")
-    parser.add_argument("--hook", default="", help="package.module:function that changes data sets")
     parser.add_argument("--workers", type=int, default=2, help="studies at a time (2)")
-    parser.add_argument("--dry-run", action="store_true", help="name and judge, send nothing")
     _add_common(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Does what the sub-command says."""
-    verbs = {"run": _run, "status": _status, "explain": _explain, "retry": _retry}
+    verbs = {"run": _run, "rows": _rows, "status": _status, "explain": _explain, "retry": _retry}
     return verbs[arguments.verb](arguments)
 
 
@@ -126,6 +144,29 @@ def _run(arguments: argparse.Namespace) -> int:
         outcome = run_folder(
             connection_for(arguments.server),
             settings,
+            workers=arguments.workers,
+            told=None if arguments.json else _say,
+        )
+    finally:
+        close_all()
+    return _end(arguments, outcome)
+
+
+def _rows(arguments: argparse.Namespace) -> int:
+    from ..connection.registry import close_all, connection_for
+    from ..gate.running import Settings, run_rows
+
+    settings = Settings(
+        state=arguments.state,
+        project=arguments.project,
+        rules=arguments.rules,
+        policy=arguments.policy,
+    )
+    try:
+        outcome = run_rows(
+            connection_for(arguments.server),
+            settings,
+            quiet=arguments.quiet,
             workers=arguments.workers,
             told=None if arguments.json else _say,
         )
