@@ -11,7 +11,7 @@ from ..types import is_a
 from ..wire import Answer, Refusal, Request
 from . import Route
 from .finding import listing, need, variable
-from .places import experiment_of, scan_of
+from .places import experiment_of, reconstruction_of, scan_of
 from .subjects import put_share
 
 __all__ = ["ROUTES", "store_scan"]
@@ -131,10 +131,7 @@ def _reconstruction(request: Request, state: State) -> Item | None:
 
 def get_reconstruction(request: Request, state: State) -> Answer:
     """The document of a reconstruction."""
-    item = _reconstruction(request, state)
-    if item is None:
-        raise Refusal(404, "Unable to find the specified reconstruction.")
-    return answer_item(request, state, item)
+    return answer_item(request, state, reconstruction_of(request, state))
 
 
 def put_reconstruction(request: Request, state: State) -> Answer:
