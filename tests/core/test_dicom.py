@@ -18,7 +18,7 @@ UID = "1.2.826.0.1.5"
 @pytest.fixture
 def scan(site: StandIn, project: Any) -> Any:
     """A scan with two small objects and one of a megabyte."""
-    files = {name: data for name, data in study_files(UID, {1: 2}).items()}
+    files = study_files(UID, {1: 2})
     large = dicom(UID, 2, 1, Rows=1024, Columns=1024, PixelData=b"\1" * (1 << 20))
     scans = {
         "1": {"type": "T1", "resources": {"DICOM": files}},
