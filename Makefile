@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP_QUIET := -q --disable-pip-version-check
 
-.PHONY: demo test check bench format venv peers browser docs clean
+.PHONY: demo test check bench chaos-sync format venv peers browser docs clean
 
 $(VENV)/.ready: setup.cfg pyproject.toml config/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -44,9 +44,15 @@ check: $(VENV)/.ready $(PEERS)/.ready browser
 bench: $(VENV)/.ready $(PEERS)/.ready
 	$(BIN)/python -m tests.benchmarks
 
+# SIGKILL at random moments of a sync; SEED repeats a run.
+KILLS ?= 20
+SEED ?= 1
+chaos-sync: $(VENV)/.ready
+	$(BIN)/python -m tests.chaos.sync --kills $(KILLS) --seed $(SEED)
+
 # The reference, made from the docstrings: build/reference/index.html.
 docs: $(VENV)/.ready
-	$(BIN)/pdoc --docformat markdown -o build/reference xnat_luigi
+	$(BIN)/python docs/reference.py build/reference
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .

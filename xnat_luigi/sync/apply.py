@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..exceptions import XNATError, XNATIntegrityError, XNATIOError
+from ..exceptions import XNATError, XNATIOError, XNATLockError, XNATValueError
 from ..rest import contents
 from ..rest.records import Experiment, File, Resource
 from ..rest.services import refresh_catalog
@@ -60,7 +60,7 @@ class Rules:
 
     def __post_init__(self) -> None:
         if self.digests not in DIGESTS:
-            raise XNATIntegrityError(f"digests: {self.digests!r} is not of {', '.join(DIGESTS)}")
+            raise XNATValueError(f"digests: {self.digests!r} is not of {', '.join(DIGESTS)}")
 
 
 @dataclass
@@ -106,15 +106,23 @@ def apply(
     begin = time.monotonic()
     state = State(plan.root, plan.inventory.project)
     run = _Run(conn, plan, rules or Rules(), state, pulse or (lambda count: None))
-    done: list[SessionReport] = []
+    done: dict[str, SessionReport] = {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
         try:
-            for one in pool.map(lambda step: _session(run, step), plan.steps):
-                done.append(one)
-                if watch is not None:
-                    watch(one)
-                if progress is not None:
-                    progress(len(done), len(plan.steps))
+            todo: Sequence[Step] = plan.steps
+            for patient in (False, True):  # what others work on comes last: they may end it for us
+                round_ = pool.map(lambda step, wait=patient: _session(run, step, wait), todo)
+                later = []
+                for step, one in zip(todo, round_, strict=True):
+                    if one is None:
+                        later.append(step)
+                        continue
+                    done[step.session.id] = one
+                    if watch is not None:
+                        watch(one)
+                    if progress is not None:
+                        progress(len(done), len(plan.steps))
+                todo = later
         except BaseException:  # Ctrl-C, SIGTERM: the threads end at their next piece (D3)
             run.stop.set()
             pool.shutdown(cancel_futures=True)
@@ -124,7 +132,8 @@ def apply(
     if plan.steps:
         sweep(plan.root)
     seconds = round(time.monotonic() - begin, 3)
-    return Report(plan.inventory.project, tuple(done), plan.same, seconds, plan.deleted)
+    reports = tuple(done[step.session.id] for step in plan.steps)
+    return Report(plan.inventory.project, reports, plan.same, seconds, plan.deleted)
 
 
 def _settle(run: _Run, step: Step) -> None:
@@ -140,16 +149,18 @@ def _write_seen(run: _Run, session: Experiment, resources: int, stamp: str) -> N
     run.state.write_seen(session, words, resources, inventory.stamp(session), stamp)
 
 
-def _session(run: _Run, step: Step) -> SessionReport:
+def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
+    """Bring one session; None if somebody else works on it and we do not wait for that."""
     session, rules = step.session, run.rules
     begin = time.monotonic()
+    owner = f"sync of {session.label}"
     try:
         run.beat(0)
         with (
             staged_lock(
-                run.state.lock(session.id), timeout=LOCK_WAIT, owner=f"sync of {session.label}"
+                run.state.lock(session.id), timeout=LOCK_WAIT if patient else 0, owner=owner
             ),
-            slot(run.conn.server, rules.cap, folder=rules.slots, owner=f"sync of {session.label}"),
+            slot(run.conn.server, rules.cap, folder=rules.slots, owner=owner),
         ):
             known = run.state.read(session.id)
             if not (step.deep or run.plan.restore) and _done_by_others(run, step, known):
@@ -158,6 +169,8 @@ def _session(run: _Run, step: Step) -> SessionReport:
     except (XNATError, OSError) as error:
         if run.stop.is_set():
             raise
+        if isinstance(error, XNATLockError) and not patient:
+            return None
         log.warning("%s: %s", session.label, error)
         status = getattr(error, "exit_status", 1)
         return SessionReport(session.label, step.reason, failed=str(error), exit_status=status)
