@@ -13,6 +13,8 @@ from .base import XnatTask  # noqa: E402
 from .derived import DerivedTask, EveryScan, EverySession, ResourceReady  # noqa: E402
 from .download import DownloadResource  # noqa: E402
 from .importing import ImportSession  # noqa: E402
+from .night import ArchiveReady, ArchiveRow, TakeInFolder  # noqa: E402
+from .outcome import CloseSession, RecordQC, VerifySession  # noqa: E402
 from .qc import QCSession, SessionHeldError  # noqa: E402
 from .refresh import ExperimentReady, RefreshCatalog, RefreshSession  # noqa: E402
 from .step import Step  # noqa: E402
@@ -20,7 +22,10 @@ from .sync import SyncExperiment, SyncFailedError, SyncProject  # noqa: E402
 from .upload import UploadResource  # noqa: E402
 
 __all__ = [
+    "ArchiveReady",
+    "ArchiveRow",
     "ArchiveSession",
+    "CloseSession",
     "DerivedTask",
     "DownloadResource",
     "EveryScan",
@@ -28,6 +33,7 @@ __all__ = [
     "ExperimentReady",
     "ImportSession",
     "QCSession",
+    "RecordQC",
     "RefreshCatalog",
     "RefreshSession",
     "ResourceReady",
@@ -36,6 +42,8 @@ __all__ = [
     "SyncExperiment",
     "SyncFailedError",
     "SyncProject",
+    "TakeInFolder",
     "UploadResource",
+    "VerifySession",
     "XnatTask",
 ]

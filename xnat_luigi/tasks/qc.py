@@ -6,12 +6,14 @@ from pathlib import Path
 
 import luigi
 
-from ..dicom import Header
-from ..exceptions import XNATError
+from ..dicom import read_header
+from ..exceptions import XNATConfigError, XNATError
+from ..gate.judging import judge_headers
 from ..intake.ledger import APPROVED, CHECKED, HELD, RESTING, Ledger
 from ..intake.studies import Study
-from ..qc.checks import check_files, check_study
-from ..qc.rules import read_rules
+from ..qc.material import Material
+from ..qc.report import write_report
+from ..qc.rules import Rules, read_rules
 from ..qc.verdicts import FAIL, PASS, WARN, Finding, Verdict
 from ..rest import prearchive
 from ..rest.records import PrearchiveRow
@@ -20,7 +22,10 @@ from ..targets.prearchive import StudyTarget
 from .ending import cleanly
 from .importing import ImportSession, StudyTask
 
-__all__ = ["GatedTask", "QCSession", "SessionHeldError"]
+__all__ = ["REPORTS", "GatedTask", "QCSession", "SessionHeldError"]
+
+REPORTS = "reports"
+"""Folder of the HTML pages and their index, below `evidence`."""
 
 
 class SessionHeldError(XNATError):
@@ -66,34 +71,39 @@ class QCSession(GatedTask):
     def run(self) -> None:
         rules = read_rules(self.rules) if self.rules else None
         study = self.read_study(rules.fields if rules else ())
-        # Files that are no part of any series (cut, twice) are left out of `study.files`.
-        odd = dict.fromkeys(problem.path for problem in study.problems)
-        odd = {path: None for path in odd if path not in {file.path for file in study.files}}
-        files: list[Header | str] = [*study.files, *odd]
-        if rules is None:
-            verdict = check_files(files, study_uid=self.study, patient_id=self.patient)
-        else:
-            verdict = check_study(
-                files,
-                rules,
-                subject=self.subject,
-                session=self.session,
-                study_uid=self.study,
-                patient_id=self.patient,
-            )
+        material, verdict = judge_headers(
+            [*study.files, *(read_header(path) for path in study.odd)],
+            rules,
+            subject=self.subject,
+            session=self.session,
+            study_uid=self.study,
+            patient_id=self.patient,
+        )
         verdict += Verdict.of([self._compare(study)])
         target = self.verdict
         target.write(verdict)
+        page = self._write_page(material, verdict, rules)
         facts = verdict.to_dict()
-        self.status_line().say(f"verdict: {verdict.status}", done=1.0, final=True)
+        self.status_line().say(f"verdict: {verdict.status}, {page}", done=1.0, final=True)
         if target.exists():
-            self.journal(CHECKED, verdict.status, verdict=facts)
+            self.journal(CHECKED, verdict.status, verdict=facts, reasons=list(verdict.reasons))
         else:
-            self.journal(HELD, "; ".join(verdict.reasons), verdict=facts)
+            reasons = "; ".join(verdict.reasons)
+            self.journal(HELD, reasons, verdict=facts, reasons=list(verdict.reasons))
             raise SessionHeldError(
-                f"{self.session} ({self.study}) is held, not archived: "
-                f"{'; '.join(verdict.reasons)}. The whole verdict is in {target.path}"
+                f"{self.session} ({self.study}) is held, not archived: {reasons}. "
+                f"The whole verdict is in {target.path}; {page}"
             )
+
+    def _write_page(self, material: Material, verdict: Verdict, rules: Rules | None) -> str:
+        """A page to look at; its place, or why there is none."""
+        try:
+            page = write_report(
+                Path(self.evidence) / REPORTS, material, verdict, rules, project=self.project
+            )
+        except XNATConfigError as error:  # the extra `qc` is not installed: the verdict stands
+            return str(error)
+        return f"page {page}"
 
     def _compare(self, study: Study) -> Finding:
         """What the prearchive holds beside what was sent."""
