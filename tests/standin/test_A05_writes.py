@@ -187,8 +187,8 @@ def test_A5_2_collections(place: Place) -> None:
 
     def variables() -> dict[str, str]:
         item = site.get(path, params={"format": "json"}).json()["items"][0]
-        fields = next((c["items"] for c in item["children"] if c["field"] == "fields/field"), [])
-        return {f["data_fields"]["name"]: f["data_fields"]["field"] for f in fields}
+        found = [c["items"] for c in item["children"] if c["field"] == "fields/field"]
+        return {f["data_fields"]["name"]: f["data_fields"]["field"] for one in found for f in one}
 
     site.put(path, params={f"{kind}/fields/field[name=cohort]/field": "A"})
     site.put(path, params={f"{kind}/fields/field[name=wave]/field": "1"})
