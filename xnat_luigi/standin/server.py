@@ -21,6 +21,7 @@ from .clock import Clock
 from .faults import Faults
 from .preferences import Preferences
 from .routes import all_routes, set_up
+from .routes.control import Control
 from .state import State
 
 __all__ = ["RequestRecord", "StandIn"]
@@ -35,6 +36,9 @@ class StandIn:
         users: login -> password; the first one becomes site administrator.
         context: path prefix such as `/xnat`.
         host: address to listen on.
+        clock: the clock to go by; its own by default.
+        control: whether the control addresses below `/standin/` answer; by default where only this
+            machine can reach the server.
 
     It starts with the `with` block (or `start()`) and ends with it (or `stop()`).
     """
@@ -48,6 +52,7 @@ class StandIn:
         host: str = "127.0.0.1",
         context: str = "",
         clock: Clock | None = None,
+        control: bool | None = None,
     ) -> None:
         self._temporary = root is None
         self.root = Path(tempfile.mkdtemp(prefix="standin-") if root is None else root)
@@ -62,7 +67,9 @@ class StandIn:
         self._first_user = next(iter(users or {"admin": "admin"}))
         set_up(self.state)
         self._app = App(self.state, all_routes(), context=self.context)
-        self.state.part(ServerPart).app = self._app
+        self.state.part(Control).app = self._app
+        local = host in ("localhost", "::1") or host.startswith("127.")
+        self.state.part(Control).enabled = local if control is None else control
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -214,10 +221,3 @@ class StandIn:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-class ServerPart:
-    """The state's way to the running server, for the control addresses."""
-
-    def __init__(self, state: State) -> None:
-        self.app: App | None = None
