@@ -23,6 +23,8 @@ CORE_SCHEMAS = ("xdat", "xnat")
 
 _LOG = logging.getLogger("xnat_luigi.schema")
 _USER_CACHE = Path("~")
+_MOST_HELD = 4
+_models: dict[tuple[str, Path | None], Model] = {}
 
 
 def load_model(
@@ -69,13 +71,30 @@ def load_model(
     if folder == _USER_CACHE:
         folder = cache.folder_from(os.environ)
     key = cache.key_of(conn.server, build, names)
-    model = cache.load(folder, key)
+    model = _held(key, folder)
     if model is None:
-        model = _read(conn, names)
-        cache.store(folder, key, model)
+        model = cache.load(folder, key)
+        if model is None:
+            model = _read(conn, names)
+            cache.store(folder, key, model)
+        _hold(key, folder, model)
     for name, why in model.problems.items():
         log.warning("no class for %s: %s", name, why)
     return model
+
+
+def _held(key: str, folder: Path | None) -> Model | None:
+    return _models.get((key, folder))
+
+
+def _hold(key: str, folder: Path | None, model: Model) -> None:
+    """Keep it for the next session of this process: records are never changed, so sessions share
+    them, and a process that connects a thousand times does not hold a thousand."""
+    if folder is None:
+        return
+    for oldest in list(_models)[: max(0, len(_models) - _MOST_HELD + 1)]:
+        _models.pop(oldest, None)
+    _models[key, folder] = model
 
 
 def _read(conn: Connection, names: list[str]) -> Model:
