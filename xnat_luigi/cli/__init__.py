@@ -21,11 +21,19 @@ from .. import __version__
 __all__ = ["COMMANDS", "Command", "main"]
 
 COMMANDS: tuple[str, ...] = (
+    "sync",
+    "plan",
+    "verify",
+    "repair",
+    "prune",
+    "clean",
+    "integrity",
     "intake",
     "qc",
     "run",
     "provenance",
     "new_pipeline",
+    "serve",
 )
 """Modules of this package that are commands, in the order the help shows them."""
 
