@@ -163,7 +163,7 @@ def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
             slot(run.conn.server, rules.cap, folder=rules.slots, owner=owner),
         ):
             known = run.state.read(session.id)
-            if not (step.deep or run.plan.restore) and _done_by_others(run, step, known):
+            if not (step.deep or step.reason == "repair") and _done_by_others(run, step, known):
                 return SessionReport(session.label, "found", kept=_count(known))
             return _fetch(run, step, known, begin)
     except (XNATError, OSError) as error:

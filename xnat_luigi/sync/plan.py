@@ -22,7 +22,7 @@ from .state import STATE, Known, State
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["STATE", "Plan", "Step", "make", "measure", "selection_words"]
+__all__ = ["STATE", "Plan", "Step", "make", "measure", "repair", "selection_words"]
 
 Chosen = Callable[[Experiment], bool]
 
@@ -215,6 +215,41 @@ def make(
         tuple(settled),
         labels,
     )
+
+
+def repair(
+    inventory: Inventory,
+    root: Path,
+    *,
+    layout: str = "documented",
+    deep: bool = False,
+    restore: bool = False,
+) -> Plan:
+    """Plan for what is missing or damaged here, whatever has changed on the server.
+
+    Parameters
+    ----------
+    deep : bool
+        Hash every file to find damage.
+    restore : bool
+        Also fetch again what was edited here; the edited files go to the trash.
+    """
+    state = State(root, inventory.project)
+    steps = []
+    drifted: list[str] = []
+    for session in inventory.sessions:
+        known = state.read(session.id)
+        damages = [one for each in known.resources for one in verify(each, root, deep=deep)]
+        edited = [one.path for one in damages if one.kind == "drifted"]
+        broken = damages if restore else [one for one in damages if one.kind != "drifted"]
+        drifted += [] if restore else edited
+        if broken or (known.resources and not known.whole):
+            detail = f"{broken[0].path} {broken[0].detail}" if broken else "a manifest is missing"
+            steps.append(Step(session, "repair", detail, deep=deep))
+    same = len(inventory.sessions) - len(steps)
+    closer = inventory.look_closer([one.session for one in steps]) if steps else {}
+    stamped = tuple(replace(one, stamp=closer.get(one.session.id, "")) for one in steps)
+    return Plan(inventory, root, layout, stamped, same, drifted=tuple(drifted), restore=restore)
 
 
 def _judge(

@@ -26,11 +26,12 @@ from ..exceptions import (
 from ..rest.files.download import open_file, open_zip
 from ..rest.records import File
 from ..staging.manifest import hash_file
-from ..staging.save import Part, Saved, Want, move, publish, write_part
+from ..staging.save import Part, Saved, Want, publish, write_part
 from ..staging.unpack import Limits, Unpacked, unpack_zip
 from ..uris import Address
 from .layout import Origin
 from .standing import Wanted, digest_of
+from .trash import put_aside
 from .zipped import Key, member_key
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ __all__ = ["Carrier", "Parcel", "Traffic"]
 log = logging.getLogger(__name__)
 
 TRIES = 3
-TRASH = ".xnat-luigi/trash"
 BATCH_FILES = 256
 BATCH_BYTES = 128 << 20
 REQUEST_WORTH = 1 << 20
@@ -263,19 +263,6 @@ def _holds(target: Path, saved: Saved) -> bool:
     if target.is_symlink() or not target.is_file() or target.stat().st_size != saved.size:
         return False
     return hash_file(target) == saved.md5
-
-
-def put_aside(path: Path, root: Path, now: float) -> Path:
-    """Move a file below a root into its trash, under today's date; returns its new place."""
-    day = time.strftime("%Y-%m-%d", time.localtime(now))
-    target = root / TRASH / day / path.relative_to(root)
-    number = 1
-    while os.path.lexists(target):
-        number += 1
-        target = target.with_name(f"{path.name}.{number}")
-    move(path, target, root=root)
-    log.info("%s moved to %s", path, target)
-    return target
 
 
 def _no_page(file: File, chunks: Iterable[bytes]) -> Iterator[bytes]:

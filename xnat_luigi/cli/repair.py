@@ -1,0 +1,63 @@
+"""`xnat-luigi repair`: what is missing or damaged in a folder, again from the server."""
+
+from __future__ import annotations
+
+import argparse
+
+from .syncing import Journal, add_order, display, read_order
+
+NAME = "repair"
+HELP = """Fetches again what is missing or damaged in a synced folder, and only that.
+
+    xnat-luigi repair nightly.toml --deep
+    xnat-luigi repair --server URL --project P1 --dest /data --restore
+
+With --restore also files that were edited here are fetched again; the edited ones go to
+DEST/.xnat-luigi/trash.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The same order as for a sync."""
+    add_order(parser)
+    parser.add_argument("--deep", action="store_true", help="hash every file to find damage")
+    parser.add_argument("--restore", action="store_true", help="undo edits here, too")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Repairs one project after the other."""
+    from ..connection.registry import close_all, connection_for
+    from ..sync import inventory, plan
+    from ..sync.apply import Rules, apply
+
+    deep, arguments.deep = arguments.deep, None
+    order = read_order(arguments)
+    statuses = []
+    try:
+        conn = connection_for(order.server)
+        for project in order.projects:
+            todo = plan.repair(
+                inventory.take(conn, project, order.select),
+                order.dest,
+                layout=order.layout,
+                deep=deep,
+                restore=arguments.restore,
+            )
+            if arguments.dry_run:
+                print(todo.to_text())
+                continue
+            with display(Journal(None), project, len(todo.steps), bars=True) as shown:
+                report = apply(
+                    conn,
+                    todo,
+                    workers=order.workers,
+                    rules=Rules(digests=order.digests, cap=order.cap),
+                    watch=shown.watch,
+                    pulse=shown.pulse,
+                )
+            print(report.to_text())
+            statuses.append(report.exit_status)
+    finally:
+        close_all()
+    return max(statuses, default=0)

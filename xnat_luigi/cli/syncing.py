@@ -1,0 +1,170 @@
+"""What the commands around a sync share: options, the order, and its progress on a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..sync.order import Order
+    from ..sync.report import SessionReport
+
+SELECT = {
+    "subjects": ("--subject", "labels or IDs of subjects"),
+    "sessions": ("--session", "labels or IDs of sessions"),
+    "types": ("--type", "types of sessions, xnat:mrSessionData"),
+    "scans": ("--scan", "IDs or types of scans"),
+    "qualities": ("--quality", "qualities of scans, usable"),
+    "resources": ("--resource", "labels of resources, DICOM"),
+    "custom": ("--custom", "NAME=VALUE of custom variables of sessions"),
+}
+
+
+def add_order(parser: argparse.ArgumentParser) -> None:
+    """The file and all that can stand in it."""
+    parser.add_argument("order", nargs="?", type=Path, metavar="FILE.toml", help="see the docs")
+    parser.add_argument("--server", help="address of the server")
+    parser.add_argument("--project", action="append", metavar="ID", help="may be repeated")
+    parser.add_argument("--dest", metavar="DIR", help="where the files go")
+    parser.add_argument(
+        "--layout", help="documented, flat, or a template such as {session}/{scan_id}/{path}"
+    )
+    chosen = parser.add_argument_group("selection", "globs, several with commas or repeated")
+    for name, (option, text) in SELECT.items():
+        chosen.add_argument(
+            option, dest=f"select_{name}", action="append", metavar="GLOB", help=text
+        )
+    chosen.add_argument("--since", metavar="DATE", help="first date of sessions, 2024-02-01")
+    chosen.add_argument("--until", metavar="DATE", help="last date of sessions")
+    chosen.add_argument(
+        "--no-shared", action="store_true", help="only sessions that the project owns"
+    )
+
+
+def read_order(arguments: argparse.Namespace) -> Order:
+    """The order of a command line: the file, and the options over it."""
+    from ..exceptions import XNATValueError
+    from ..sync.order import Order, explain
+    from ..sync.order import read_order as read_file
+
+    values = read_file(arguments.order) if arguments.order else {}
+    try:
+        if arguments.order:
+            Order.from_mapping({"server": "-", "projects": ["-"], "dest": "-", **values})
+    except XNATValueError as error:
+        raise explain(arguments.order, error) from None
+    options = {
+        "server": arguments.server,
+        "projects": arguments.project,
+        "dest": arguments.dest,
+        "layout": arguments.layout,
+        **{name: getattr(arguments, name, None) for name in ("workers", "cap", "digests", "deep")},
+    }
+    values |= {key: value for key, value in options.items() if value is not None}
+    found = values.get("select")
+    select = dict(found) if isinstance(found, dict) else {}
+    for name in SELECT:
+        given = getattr(arguments, f"select_{name}")
+        if given:
+            select[name] = [one for text in given for one in text.split(",")]
+    for name in ("since", "until"):
+        if getattr(arguments, name):
+            select[name] = getattr(arguments, name)
+    if arguments.no_shared:
+        select["shared"] = False
+    return Order.from_mapping({**values, "select": select})
+
+
+class Journal:
+    """JSON lines for machines: one object a line, each with its time and kind."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+
+    def write(self, kind: str, facts: dict[str, object]) -> None:
+        """Append a line; nothing without a file."""
+        if self.path is None:
+            return
+        from ..staging.save import append_line
+
+        when = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        append_line(
+            self.path, json.dumps({"time": when, "kind": kind, **facts}, ensure_ascii=False)
+        )
+
+
+class Display:
+    """What goes on, while it goes on: bars on a terminal, a quiet line now and then elsewhere."""
+
+    def __init__(self, journal: Journal, project: str, total: int, say: Callable[[str], None]):
+        self.journal = journal
+        self.project = project
+        self.total = total
+        self.say = say
+        self.done = 0
+        self.bytes = 0
+        self._lock = threading.Lock()
+
+    def watch(self, one: SessionReport) -> None:
+        """A session has ended."""
+        self.done += 1
+        self.journal.write("session", {"project": self.project, **asdict(one)})
+        if one.failed or one.removed or one.drifted or one.displaced:
+            self.say(one.to_text())
+
+    def pulse(self, count: int) -> None:
+        """Bytes have come; called from several threads."""
+        with self._lock:
+            self.bytes += count
+
+
+@contextmanager
+def display(journal: Journal, project: str, total: int, *, bars: bool) -> Iterator[Display]:
+    """A display for the length of a block."""
+    if not (bars and total and sys.stderr.isatty()):
+        yield Display(journal, project, total, lambda text: print(text, file=sys.stderr))
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("sessions, {task.fields[amount]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        shown = Display(journal, project, total, lambda text: console.print(text, markup=False))
+        task = progress.add_task(project, total=total, amount="0 MB")
+        begin = time.monotonic()
+        stop = threading.Event()
+
+        def refresh() -> None:
+            megabytes = shown.bytes / 1e6
+            rate = megabytes / max(time.monotonic() - begin, 1e-3)
+            progress.update(
+                task, completed=shown.done, amount=f"{megabytes:,.0f} MB, {rate:.0f} MB/s"
+            )
+
+        def tick() -> None:
+            while not stop.wait(0.25):
+                refresh()
+
+        ticker = threading.Thread(target=tick, daemon=True)
+        ticker.start()
+        try:
+            yield shown
+        finally:
+            stop.set()
+            ticker.join()
+            refresh()

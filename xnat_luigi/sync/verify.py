@@ -1,0 +1,159 @@
+"""Whether what lies on disk is what was fetched; asks no server.
+
+A file whose size, time and inode are those of its manifest costs one `stat`. Files that were
+touched or copied are hashed once; when they are right the manifest learns their new time and inode.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..exceptions import XNATValueError
+from ..staging.manifest import Damage, Manifest, read_manifest, verify_and_refresh, write_manifest
+from .state import SEEN, STATE
+
+__all__ = ["Verdict", "find_projects", "verify_tree"]
+
+DRIFT, INTEGRITY = 10, 7
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was looked at and what is wrong; paths are relative to the root.
+
+    `unreadable` are manifests that are damaged: what they vouched for is not known any more and
+    will be looked at again by the next sync.
+    """
+
+    files: int
+    bytes: int
+    damages: tuple[Damage, ...]
+    unreadable: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """0; 10 if files were only edited; 7 if some are missing or damaged."""
+        if self.unreadable or any(one.kind != "drifted" for one in self.damages):
+            return INTEGRITY
+        return DRIFT if self.damages else 0
+
+    def to_dict(self) -> dict[str, object]:
+        """For machines."""
+        return {**asdict(self), "exit_status": self.exit_status}
+
+    def to_text(self) -> str:
+        """A line for every file that is not right, and a sum."""
+        lines = [f"{one.path}: {one.kind}, {one.detail}" for one in self.damages]
+        lines += [f"{one}: a damaged manifest" for one in self.unreadable]
+        lines.append(
+            f"{self.files} files, {self.bytes:,} bytes in {self.seconds:.1f} s: "
+            + (f"{len(lines)} not right" if lines else "all right")
+        )
+        return "\n".join(lines)
+
+
+def find_projects(root: Path) -> list[str]:
+    """Projects that were synced into a folder."""
+    base = root / STATE / "manifests"
+    return sorted(os.listdir(base)) if base.is_dir() else []
+
+
+def verify_tree(
+    root: Path,
+    *,
+    projects: list[str] | None = None,
+    deep: bool = False,
+    sample: float = 1.0,
+    seed: int | None = None,
+    threads: int = 2,
+    watch: Callable[[Manifest], None] | None = None,
+) -> Verdict:
+    """Compare a destination with its manifests.
+
+    Parameters
+    ----------
+    projects : list of str, optional
+        Only these; all by default.
+    deep : bool
+        Hash every file.
+    sample : float
+        The share of resources that is looked at, above 0 and up to 1; which ones is drawn.
+    seed : int, optional
+        Of the draw.
+    threads : int
+        Resources at a time with `deep` (hashing runs outside Python's lock).
+    watch : callable, optional
+        Called with every manifest that was looked at.
+
+    Raises
+    ------
+    XNATValueError
+        Nothing was ever synced here, or no such project.
+    """
+    if not 0 < sample <= 1:
+        raise XNATValueError(f"sample: a share above 0 and up to 1 is due, not {sample:g}")
+    known = find_projects(root)
+    wanted = projects or known
+    absent = [one for one in wanted if one not in known]
+    if absent or not wanted:
+        raise XNATValueError(
+            f"{root}: nothing was ever synced here" + (f" of {absent[0]}" if absent else "")
+        )
+    begin = time.monotonic()
+    dice = random.Random(seed)
+    paths = [path for one in wanted for path in _manifests(root / STATE / "manifests" / one)]
+    if sample < 1:
+        paths = [path for path in paths if dice.random() < sample]
+
+    def look(path: Path) -> tuple[Path, Manifest | None, list[Damage]]:
+        manifest = read_manifest(path)
+        if manifest is None:
+            return path, None, []
+        damages, fresh = verify_and_refresh(manifest, root, deep=deep)
+        if fresh != manifest:
+            write_manifest(path, fresh, sync=False, root=root)
+        return path, manifest, damages
+
+    files = size = 0
+    damages: list[Damage] = []
+    unreadable: list[str] = []
+    for path, manifest, found in _each(look, paths, threads if deep else 1):
+        if manifest is None:
+            unreadable.append(path.relative_to(root).as_posix())
+            continue
+        files, size = files + len(manifest.entries), size + manifest.size
+        damages += found
+        if watch is not None:
+            watch(manifest)
+    seconds = round(time.monotonic() - begin, 3)
+    return Verdict(files, size, tuple(damages), tuple(unreadable), seconds)
+
+
+Looked = tuple[Path, "Manifest | None", list[Damage]]
+
+
+def _each(look: Callable[[Path], Looked], paths: list[Path], threads: int) -> Iterator[Looked]:
+    if threads <= 1:
+        yield from map(look, paths)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(look, paths)
+
+
+def _manifests(folder: Path) -> Iterator[Path]:
+    for session in sorted(os.listdir(folder)):
+        inside = folder / session
+        try:
+            names = sorted(os.listdir(inside))
+        except NotADirectoryError:
+            continue
+        for name in names:
+            if name.endswith(".json") and name != SEEN and not name.startswith("."):
+                yield inside / name
