@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -63,7 +64,9 @@ class PlacedTarget(XnatTarget):
 
     Args:
         project: project ID. With the other fields empty: the project's own resource.
-        experiment, scan, assessor, subject: the item, each by ID or label (scans by ID).
+        experiment, scan, assessor, subject: the item, each by ID or label (scans by ID). In an
+            assessor's label `{session}` stands for the label of its session.
+        direction: `in` or `out` of an assessor.
         resource: label of the resource.
     """
 
@@ -73,6 +76,7 @@ class PlacedTarget(XnatTarget):
     experiment: str = ""
     scan: str = ""
     assessor: str = ""
+    direction: str = "out"
 
     def address(self, connection: Connection) -> Address | None:
         """The resource's address by ids, None when the item itself is absent.
@@ -89,14 +93,19 @@ class PlacedTarget(XnatTarget):
             return None
         return Address(project=self.project)
 
+    def assessor_label(self, session: str) -> str:
+        """The assessor's label or ID in a session of this label; odd letters become `_`."""
+        return self.assessor.replace("{session}", re.sub(r"[^A-Za-z0-9_-]", "_", session))
+
     def _of_experiment(self, connection: Connection) -> Address | None:
         found = absence.find_experiment(connection, self.project, self.experiment)
         if found is None:
             return None
         if self.assessor:
+            wanted = self.assessor_label(found.label)
             for row in listings.list_assessors(connection, found.id):
-                if self.assessor in (row.id, row.label):
-                    return Address(experiment=found.id, assessor=row.id, direction="out")
+                if wanted in (row.id, row.label):
+                    return Address(experiment=found.id, assessor=row.id, direction=self.direction)
             return None
         if self.scan:
             there = absence.scan_exists(connection, found.id, self.scan)

@@ -3,7 +3,7 @@
 Asking whether a thousand results are there one by one costs thousands of requests. A snapshot asks
 once: the sessions, then the files of `BATCH` sessions a request (wire contract A 3.6), so
 
-    requests = 1 + ceil(sessions / BATCH)
+    requests = 1 + ceil(sessions / BATCH) + types of assessors asked for
 
 A snapshot is only ever believed when it says «there, and right»: what it does not show is asked
 anew, of the server. It belongs to one process, is forgotten after a fork and when a step of the
@@ -16,10 +16,12 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import unescape
 from typing import TYPE_CHECKING
 
+from .. import uris
 from ..rest import contents, listings
 from ..rest.records import File
 from ..uris import Address
@@ -61,26 +63,51 @@ class Place:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was there. `names` leads from labels and IDs of sessions to their IDs."""
+    """What was there.
 
-    names: Mapping[str, str]
+    `names` leads from labels and IDs of sessions to their IDs and labels, `assessors` from session
+    ID and label of an assessor to its ID and custom variables, for assessors of the `types` that
+    were asked for.
+    """
+
+    names: Mapping[str, tuple[str, str]]
     files: Mapping[Place, tuple[File, ...]]
+    assessors: Mapping[tuple[str, str], tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    types: frozenset[str] = frozenset()
 
     def covers(self, target: PlacedTarget) -> bool:
         """Whether it would show the target's files if they had been there."""
-        return bool(target.experiment) and not target.assessor
+        return bool(target.experiment) and not (target.assessor and not self.types)
 
     def find(self, target: PlacedTarget) -> tuple[Address, tuple[File, ...]] | None:
         """Address and files of a resource; None when the snapshot cannot tell."""
-        experiment = self.names.get(target.experiment)
-        if experiment is None or not self.covers(target):
+        if target.experiment not in self.names or not self.covers(target):
             return None
-        kind = "scans" if target.scan else ""
-        place = Place(experiment, kind, target.scan, "", target.resource)
-        files = self.files.get(place)
+        experiment, label = self.names[target.experiment]
+        kind, item, way = "scans" if target.scan else "", target.scan, ""
+        if target.assessor:
+            known = self.assessors.get((experiment, target.assessor_label(label)))
+            if known is None:
+                return None
+            kind, item, way = "assessors", known[0], target.direction
+        files = self.files.get(Place(experiment, kind, item, way, target.resource))
         if not files or len({file.resource_id for file in files}) > 1:
             return None
-        return place.address(), files
+        return Place(experiment, kind, item, way, target.resource).address(), files
+
+    def values(self, target: PlacedTarget) -> Mapping[str, str] | None:
+        """Custom variables of the target's assessor, None when it does not show it."""
+        experiment, label = self.names.get(target.experiment, ("", ""))
+        known = self.assessors.get((experiment, target.assessor_label(label)))
+        return None if known is None else known[1]
+
+    def assessors_with(self, label: str) -> Iterator[tuple[str, str]]:
+        """Session ID and assessor label of every assessor with files in an `out` resource."""
+        labels = {(session, known[0]): name for (session, name), known in self.assessors.items()}
+        for place in sorted(self.files):
+            name = labels.get((place.experiment, place.item))
+            if place.kind == "assessors" and place.label == label and name is not None:
+                yield place.experiment, name
 
     def scans_with(self, label: str) -> Iterator[tuple[str, str]]:
         """Experiment ID and scan ID of every scan with files in a resource of this label."""
@@ -103,12 +130,14 @@ def take(
     connection: Connection,
     project: str,
     *,
+    types: Sequence[str] = (),
     batch: int = BATCH,
     clock: Callable[[], float] = time.monotonic,
 ) -> Snapshot:
     """Asks the server, and keeps the answer for `current()`.
 
     Args:
+        types: types of assessors whose labels and custom variables are wanted, too.
         batch: sessions per request; the length of an address is the limit.
         clock: monotonic seconds.
 
@@ -117,9 +146,9 @@ def take(
     """
     begin = clock()
     sessions = listings.list_experiments(connection, project)
-    names = {one.id: one.id for one in sessions}
+    names = {one.id: (one.id, one.label) for one in sessions}
     for one in sessions:
-        names.setdefault(one.label, one.id)
+        names.setdefault(one.label, (one.id, one.label))
     found: dict[Place, list[File]] = {}
     ids = sorted({one.id for one in sessions})
     for start in range(0, len(ids), batch):
@@ -127,7 +156,15 @@ def take(
             place = _place(file)
             if place is not None:
                 found.setdefault(place, []).append(file)
-    snapshot = Snapshot(names, {place: tuple(files) for place, files in found.items()})
+    assessors: dict[tuple[str, str], tuple[str, Mapping[str, str]]] = {}
+    for xsi_type in types:
+        assessors.update(_list_assessors(connection, project, xsi_type))
+    snapshot = Snapshot(
+        names,
+        {place: tuple(files) for place, files in found.items()},
+        assessors,
+        frozenset(types),
+    )
     with _lock:
         _known[connection.server, project] = (begin, snapshot)
     return snapshot
@@ -153,6 +190,25 @@ def forget(server: str = "", project: str = "") -> None:
             _known.pop((server.rstrip("/"), project), None)
         else:
             _known.clear()
+
+
+def _list_assessors(
+    connection: Connection, project: str, xsi_type: str
+) -> Iterator[tuple[tuple[str, str], tuple[str, Mapping[str, str]]]]:
+    """All assessors of a type in one request; one row per custom variable (A 3.3, A 3.6)."""
+    name, value = f"{xsi_type}/fields/field/name", f"{xsi_type}/fields/field/field"
+    rows = listings.select_rows(
+        connection,
+        uris.experiments(),
+        ("ID", "label", "session_ID", name, value),
+        {"project": project},
+        xsi_type=xsi_type,
+    )
+    for one in listings.merge_rows(rows, ["ID"], {"values": [name, value]}):
+        pairs = one["values"]
+        assert isinstance(pairs, list)
+        values = {pair[name].lower(): unescape(pair[value]) for pair in pairs}
+        yield (str(one["session_ID"]), str(one["label"])), (str(one["ID"]), values)
 
 
 def _place(file: File) -> Place | None:

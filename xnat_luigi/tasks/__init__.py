@@ -9,9 +9,11 @@ from .settings import apply_defaults
 apply_defaults()
 
 from .archive import ArchiveSession  # noqa: E402
+from .assessor import DerivedAssessor  # noqa: E402
 from .base import XnatTask  # noqa: E402
 from .derived import DerivedTask, EveryScan, EverySession, ResourceReady  # noqa: E402
 from .download import DownloadResource  # noqa: E402
+from .fields import SetFields  # noqa: E402
 from .importing import ImportSession  # noqa: E402
 from .night import ArchiveReady, ArchiveRow, TakeInFolder  # noqa: E402
 from .outcome import CloseSession, RecordQC, VerifySession  # noqa: E402
@@ -26,6 +28,7 @@ __all__ = [
     "ArchiveRow",
     "ArchiveSession",
     "CloseSession",
+    "DerivedAssessor",
     "DerivedTask",
     "DownloadResource",
     "EveryScan",
@@ -38,6 +41,7 @@ __all__ = [
     "RefreshSession",
     "ResourceReady",
     "SessionHeldError",
+    "SetFields",
     "Step",
     "SyncExperiment",
     "SyncFailedError",

@@ -109,6 +109,10 @@ class EverySession(StepOptions, luigi.WrapperTask):
         seen = self.look_around()
         return [self.make_step(experiment, "") for experiment in seen.sessions_with(self.having)]
 
+    def assessor_types(self) -> tuple[str, ...]:
+        xsi_type = getattr(self.step, "xsi_type", "")
+        return (xsi_type,) if xsi_type else ()
+
     def make_step(self, experiment: str, scan: str) -> DerivedTask:
         """The step for one place, with the parameters that both have."""
         return cast(

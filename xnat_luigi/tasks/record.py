@@ -165,12 +165,14 @@ def seal_text(
     parameters: Mapping[str, str],
     version: str,
     files: Iterable[File],
+    values: Mapping[str, str] | None = None,
 ) -> str:
     """The content of the seal that a result must have if it is current.
 
     Args:
         inputs: today's, as listed on the server.
         files: the result's, as listed; the record counts, an older seal does not.
+        values: custom variables of an item that belongs to the step alone.
     """
     document = {
         "task": task,
@@ -178,6 +180,7 @@ def seal_text(
         "parameters": dict(parameters),
         "inputs": sorted((one.name, one.uri, one.fingerprint) for one in inputs),
         "outputs": fingerprint(file for file in files if file.path != SEAL_NAME),
+        "values": dict(values or {}),
     }
     return json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n"
 

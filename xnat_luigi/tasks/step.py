@@ -48,6 +48,7 @@ from .condition import (
     find_damage,
 )
 from .ending import cleanly
+from .fields import full_paths
 from .programs import ProgramError, ProgramRun, run_program
 from .record import (
     OWN_NAMES,
@@ -106,10 +107,18 @@ class StepOptions(XnatTask):
         significant=False, description="note labels of subject and session in the record"
     )
 
+    def assessor_types(self) -> tuple[str, ...]:
+        """Types of assessors that a snapshot must know to tell what is there."""
+        return ()
+
     def look_around(self) -> snapshot.Snapshot:
         """The project as it was less than a minute ago, or now."""
         known = snapshot.current(self.server, self.project)
-        return known if known is not None else snapshot.take(self.connect(), self.project)
+        wanted = set(self.assessor_types())
+        if known is not None and wanted <= known.types:
+            return known
+        types = sorted(wanted | (known.types if known else set()))
+        return snapshot.take(self.connect(), self.project, types=types)
 
 
 class Step(StepOptions):
@@ -155,14 +164,35 @@ class Step(StepOptions):
             workdir: an empty folder; all that lies in it at the end is the result.
 
         Returns:
-            Fields to set on the item that holds the result, such as
-            `{"quality": "usable"}` for a scan, or None.
+            Fields to set on the item that holds the result, such as `{"quality": "usable"}` for a
+            scan or `{"custom.volume": 12.5}` for a custom variable; None for none.
         """
         raise NotImplementedError
 
     def describe_item(self) -> str:
         """The place on the server in words, for messages."""
         return self.project
+
+    # --- for kinds whose result is more than a resource ---------------------------------------
+
+    def prepare(self) -> Address:
+        """The place of the result, made where it is missing and ours to write.
+
+        An upload without the right to edit is answered with 200 (wire contract A 6.4), the making
+        of a resource with 403: so it is made, empty, before the work and not after it.
+        """
+        place = self.output().address(self.connect())
+        if place is None:
+            raise XNATUploadError(f"{self}: {self.describe_item()} is not there to take a result")
+        return place
+
+    def read_values(self, place: Address) -> Mapping[str, str]:
+        """Values on the server that belong to the result alone, as they are now."""
+        return {}
+
+    def glance_values(self, seen: snapshot.Snapshot) -> Mapping[str, str] | None:
+        """The same from a snapshot; None when it cannot tell."""
+        return {}
 
     # --- for process() ------------------------------------------------------------------------
 
@@ -206,7 +236,7 @@ class Step(StepOptions):
             status.say("nothing to do: the steps before made the same again", done=1.0, final=True)
             return
         if before.condition is Condition.UNSEALED:
-            self._seal([one.record for one in self._read_inputs()], self._place_of_result())
+            self._seal([one.record for one in self._read_inputs()], self.prepare())
             return
         if before.condition is Condition.FOREIGN:
             raise XNATUploadError(
@@ -220,8 +250,10 @@ class Step(StepOptions):
     def _make(self, say: Any) -> None:
         started = _now()
         inputs = self._read_inputs()
-        place = self._place_of_result()
-        self._refuse_without_right(place)
+        place = self.prepare()
+        label = self.output().resource
+        if absence.find_resource(self.connect(), place, label) is None:
+            create_resource(self.connect(), place, label)
         root = Path(self.stage).expanduser()
         staged = {
             one.record.name: stage_resource(self.connect(), one.place, one.label, one.files, root)
@@ -231,7 +263,7 @@ class Step(StepOptions):
         with _Workdir(self.task_id, self.keep) as workdir:
             say(f"processing {self.describe_item()}", final=True)
             try:
-                fields = self.process(staged, workdir) or {}
+                fields = self._full_fields(self.process(staged, workdir) or {}, place)
             except Exception as error:
                 raise self._failure(error, workdir) from error
             sendings = self._results(workdir)
@@ -257,13 +289,15 @@ class Step(StepOptions):
         output = self.output()
         found = seen.find(output)
         files = found[1] if found else () if seen.covers(output) else output.list() or ()
-        return self._is_sealed(inputs, files)
+        values = self.glance_values(seen)
+        return values is not None and self._is_sealed(inputs, files, values)
 
     def look(self) -> Result:
         """How the result on the server stands, with reasons; always asks the server."""
-        files = self.output().list()
-        if not files:
+        there = self.output().read()
+        if there is None or not there[1]:
             return Result(Condition.ABSENT)
+        place, files = there
         row = next((file for file in files if file.path == RECORD_NAME), None)
         if row is None:
             names = ", ".join(file.path for file in files[:3])
@@ -278,7 +312,8 @@ class Step(StepOptions):
             return Result(Condition.FOREIGN, (f"a result of {record.task}",), record)
         if record.state != "complete":
             return Result(Condition.HALF, (), record)
-        damage = find_damage(record.outputs, OutputRecord.of(files)) + self._lost_fields(record)
+        damage = find_damage(record.outputs, OutputRecord.of(files))
+        damage += self._lost_fields(record, place)
         if damage:
             return Result(Condition.DAMAGED, tuple(damage), record)
         inputs = [one.record for one in self._read_inputs(missing_ok=True)]
@@ -287,7 +322,7 @@ class Step(StepOptions):
         )
         if reasons:
             return Result(Condition.STALE, tuple(reasons), record)
-        sealed = self._is_sealed(inputs, files)
+        sealed = self._is_sealed(inputs, files, self.read_values(place))
         return Result(Condition.CURRENT if sealed else Condition.UNSEALED, (), record)
 
     def _upstream(self) -> list[luigi.Task]:
@@ -295,27 +330,30 @@ class Step(StepOptions):
         tasks = flatten(self.requires())  # type: ignore[no-untyped-call]
         return [task for task in tasks if not isinstance(task, luigi.ExternalTask)]
 
-    def _is_sealed(self, inputs: Iterable[InputRecord], files: Sequence[File]) -> bool:
+    def _is_sealed(
+        self, inputs: Iterable[InputRecord], files: Sequence[File], values: Mapping[str, str]
+    ) -> bool:
         row = next((file for file in files if file.path == SEAL_NAME), None)
-        wanted = self._seal_for(inputs, files).encode()
+        wanted = self._seal_for(inputs, files, values).encode()
         if row is None or (row.size is not None and row.size != len(wanted)):
             return False
         return not row.digest or row.digest.lower() == _md5(wanted)
 
-    def _seal_for(self, inputs: Iterable[InputRecord], files: Iterable[File]) -> str:
+    def _seal_for(
+        self, inputs: Iterable[InputRecord], files: Iterable[File], values: Mapping[str, str]
+    ) -> str:
         return seal_text(
             self.task_family,
             inputs=inputs,
             parameters=self._parameters(),
             version=self.version,
             files=files,
+            values=values,
         )
 
-    def _lost_fields(self, record: Record) -> list[str]:
+    def _lost_fields(self, record: Record, place: Address) -> list[str]:
         if not record.fields:
             return []
-        place = self.output().address(self.connect())
-        assert place is not None
         item = get_item(self.connect(), place.item())
         return [
             f"field {key} is not {value!r} any more"
@@ -341,6 +379,11 @@ class Step(StepOptions):
                 )
         return inputs
 
+    def _full_fields(self, fields: Mapping[str, Any], place: Address) -> dict[str, Any]:
+        if not fields:
+            return {}
+        return full_paths(get_item(self.connect(), place.item()).xsi_type, fields)
+
     def _labels(self, target: ResourceTarget) -> dict[str, str]:
         connection = self.connect()
         found = absence.find_experiment(connection, self.project, target.experiment)
@@ -355,22 +398,6 @@ class Step(StepOptions):
             for name, parameter in self.get_params()  # type: ignore[no-untyped-call]
             if name not in self.own and parameter.significant
         }
-
-    def _refuse_without_right(self, place: Address) -> None:
-        """Makes the resource, empty, if there is none: 403 before the work and not after it.
-
-        An upload without the right to edit is answered with 200 (wire contract A 6.4), the making
-        of a resource is not.
-        """
-        label = self.output().resource
-        if absence.find_resource(self.connect(), place, label) is None:
-            create_resource(self.connect(), place, label)
-
-    def _place_of_result(self) -> Address:
-        place = self.output().address(self.connect())
-        if place is None:
-            raise XNATUploadError(f"{self}: {self.describe_item()} is not there to take a result")
-        return place
 
     def _results(self, workdir: Path) -> list[Sending]:
         if not any(path.is_file() for path in workdir.rglob("*")):
@@ -450,7 +477,7 @@ class Step(StepOptions):
 
     def _seal(self, inputs: Iterable[InputRecord], place: Address) -> None:
         files = contents.list_files(self.connect(), place, self.output().resource)
-        self._put(place, SEAL_NAME, self._seal_for(inputs, files))
+        self._put(place, SEAL_NAME, self._seal_for(inputs, files, self.read_values(place)))
         snapshot.forget(self.server, self.project)
 
     def _put(self, place: Address, name: str, text: str, label: str = "") -> None:
@@ -491,7 +518,7 @@ class Step(StepOptions):
         name = f"{self.task_family}.{hashlib.sha256(_now().encode()).hexdigest()[:8]}.txt"
         text = f"{shlex.join(run.command)}\nstatus {run.status}\n\n{run.output or '(nothing)'}"
         try:
-            self._put(self._place_of_result(), name, text, self.failures)
+            self._put(self.prepare(), name, text, self.failures)
         except XNATError as error:
             logger.warning("%s: the program's output could not be kept: %s", self, error)
 
