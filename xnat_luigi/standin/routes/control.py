@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,7 @@ def post_fault(request: Request, state: State) -> Answer:
     """Adds a rule; the answer is the rule with its id."""
     try:
         rule = Fault.from_dict(_given(request))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, re.error) as error:
         raise Refusal(400, str(error)) from None
     return Answer.json(_app(state).faults.add(rule).as_dict())
 

@@ -1,0 +1,101 @@
+"""`xnat-luigi serve`: a process of its own, from start line to clean end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from xnat_luigi import cli
+
+
+@contextmanager
+def serving(*words: str, **environ: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """(address, process) of a server that answers."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xnat_luigi.cli", "serve", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environ},
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "http://" in line, process.stderr.read() if process.stderr else ""
+        yield "http://" + line.split("http://")[1].split()[0], process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_address_then_a_clean_end(number: int, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with serving(TMPDIR=str(temporary)) as (url, process):
+        answer = requests.get(f"{url}/data/auth", auth=("admin", "admin"), timeout=10)
+        assert answer.text == "User 'admin' is logged in"
+        assert list(temporary.iterdir())
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert list(temporary.iterdir()) == []
+
+
+def test_state_survives_a_restart(tmp_path: Path) -> None:
+    words = ("--root", str(tmp_path / "root"), "--user", "ann", "--password", "secret")
+    with serving(*words) as (url, process):
+        ann = ("ann", "secret")
+        assert requests.put(f"{url}/data/projects/P1", auth=ann, timeout=10).status_code == 200
+        process.terminate()
+        process.wait(30)
+    with serving(*words) as (url, process):
+        rows = requests.get(f"{url}/data/projects", auth=ann, timeout=10).json()
+        assert [row["ID"] for row in rows["ResultSet"]["Result"]] == ["P1"]
+
+
+def test_sample() -> None:
+    with serving("--sample") as (url, _):
+        path = f"{url}/data/projects/SAMPLE/experiments"
+        rows = requests.get(path, auth=("admin", "admin"), timeout=10).json()
+        assert len(rows["ResultSet"]["Result"]) == 3
+        waiting = requests.get(
+            f"{url}/data/prearchive/projects/SAMPLE", auth=("admin", "admin"), timeout=10
+        ).json()
+        assert [row["status"] for row in waiting["ResultSet"]["Result"]] == ["READY"]
+        assert requests.get(f"{url}/standin/errors", timeout=10).json() == []
+
+
+def test_taken_port_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving() as (url, _):
+        port = url.rpartition(":")[2]
+        assert cli.main(["serve", "--port", port]) == 2
+    said = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+    assert "--port" in said
+    assert "Traceback" not in said
+
+
+def test_others_need_a_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XNAT_LUIGI_STANDIN_PASSWORD", raising=False)
+    assert cli.main(["serve", "--host", "0.0.0.0"]) == 2
+    assert "XNAT_LUIGI_STANDIN_PASSWORD" in capsys.readouterr().err
+
+
+def test_control_is_for_this_machine_only() -> None:
+    with serving("--host", "0.0.0.0", XNAT_LUIGI_STANDIN_PASSWORD="secret") as (url, _):
+        here = url.replace("0.0.0.0", "127.0.0.1")
+        assert requests.get(f"{here}/standin/", timeout=10).status_code == 404
+        assert requests.get(f"{here}/data/auth", auth=("admin", "secret"), timeout=10).ok
