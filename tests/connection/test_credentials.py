@@ -65,6 +65,22 @@ def test_S005_S006_netrc_in_the_home_folder_over_lines(
     assert found.source == str(tmp_path / ".netrc")
 
 
+def test_S005_an_entry_with_the_port_comes_first(home: dict[str, str], tmp_path: Path) -> None:
+    entries = [
+        "machine xnat.example.org login bob password b",
+        "machine xnat.example.org:8443 login ann password a",
+    ]
+    write(tmp_path / ".netrc", "\n".join(entries) + "\n")
+    for server, user in {
+        "https://xnat.example.org:8443/site": "ann",
+        "https://xnat.example.org:1": "bob",
+        "https://xnat.example.org": "bob",
+    }.items():
+        found = find_credentials(server, environ=home)
+        assert found is not None
+        assert found.user == user
+
+
 def test_S008_another_netrc_file_in_place_of_all(home: dict[str, str], tmp_path: Path) -> None:
     write(tmp_path / ".netrc", "machine xnat.example.org login bob password b\n")
     other = write(tmp_path / "other", "machine xnat.example.org login ann password a\n")

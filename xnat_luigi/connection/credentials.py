@@ -42,7 +42,7 @@ def find_credentials(
     Parameters
     ----------
     server : str
-        Its address; netrc knows it by its host name.
+        Its address; netrc knows it by `host:port` or by its host name.
     user, password : str, optional
         A user alone takes the password from the environment or from netrc, if they know this
         user.
@@ -108,9 +108,13 @@ def _from_netrc(
             raise XNATConfigError(f"there is no netrc file {path}")
         return None
     _refuse_open(path)
-    host = urlsplit(server).hostname or ""
+    parts = urlsplit(server)
+    host = parts.hostname or ""
     try:
-        entry = netrc.netrc(str(path)).authenticators(host)
+        found = netrc.netrc(str(path))
+        # The official client knows a server by host and port; such an entry comes first.
+        named_with_port = f"{host}:{parts.port}"
+        entry = found.authenticators(named_with_port if named_with_port in found.hosts else host)
     except netrc.NetrcParseError as error:
         # The parser's own words may quote the file, and with it a password.
         raise XNATConfigError(f"{path} cannot be read, line {error.lineno}: correct it") from None
