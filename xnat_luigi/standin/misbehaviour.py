@@ -253,13 +253,23 @@ def _slice(pieces: Iterator[bytes], start: int, length: int) -> Iterator[bytes]:
 
 
 def _flip(pieces: Iterator[bytes], place: int, length: int | None) -> Iterator[bytes]:
-    if place < 0:
-        place = (length or 1) + place
-    at = 0
+    """One byte inverted; counted from the end it is looked for in the last piece."""
+    if place < 0 and length is not None:
+        place += length
+    at, held = 0, b""
     for piece in pieces:
-        if at <= place < at + len(piece):
-            changed = bytearray(piece)
-            changed[place - at] ^= 0xFF
-            piece = bytes(changed)
-        yield piece
+        if not piece:
+            continue
+        if held:
+            yield held
+        held = _inverted(piece, place - at) if place >= 0 else piece
         at += len(piece)
+    yield _inverted(held, len(held) + place) if place < 0 else held
+
+
+def _inverted(piece: bytes, place: int) -> bytes:
+    if not 0 <= place < len(piece):
+        return piece
+    changed = bytearray(piece)
+    changed[place] ^= 0xFF
+    return bytes(changed)
