@@ -480,6 +480,7 @@ def test_B14_5_slow_jobs_by_the_clock(own_site: Site) -> None:
     part, row = services(own_site), own_site.built(own_site.project())
     part.archiver.knobs.archive_delay = 100
     own_site.archive(row, **{"http-session-listener": "k"})
+    assert not part.jobs.settle(0.1)
     assert own_site.status(row) == "_ARCHIVING"
     own_site.standin.clock.advance(101)
     assert part.jobs.settle()

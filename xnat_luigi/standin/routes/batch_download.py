@@ -163,7 +163,8 @@ def _labelled(state: State, item: Item, labels: set[str | None]) -> Iterable[Res
 
 def _names(item: Item) -> set[str | None]:
     """By what an order may name it; that the real server takes all of these is not determined."""
-    return {item.id, item.label, item.xsi_type, str(item.fields.get("type") or item.id)} - {""}
+    names = (item.id, item.label, item.xsi_type, str(item.fields.get("type") or ""))
+    return {name for name in names if name}
 
 
 # The second step ----------------------------------------------------------------------------------
