@@ -1,18 +1,19 @@
-r"""Image quality measures of a scan's NIfTI: signal to noise, ghosting, motion between volumes.
+r"""Image quality measures of a scan: signal to noise, ghosting, motion between volumes.
 
     luigi --module pipelines.quality quality.ScanQuality --server URL --project P \
           --experiment E --scan 1
+    luigi --module pipelines.quality quality.ProjectQuality --server URL --project P --workers 4
 
-Back comes the resource QUALITY of the scan: `measures.json` and one page `report.html`. The
-measures are those of a quick look, by numpy and nibabel; they compare scans of one protocol with
-one another.
+Back comes an assessor of the session, `SESSION_SCAN_QUALITY`, whose custom variables are the
+measures, with `measures.json` and one page `report.html` as its files. The measures are those of a
+quick look, by numpy and nibabel; they compare scans of one protocol with one another.
 """
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,24 @@ import luigi
 import nibabel
 import numpy
 
+from pipelines import pages
 from pipelines.nifti import ScanToNifti
 from xnat_luigi.exceptions import XNATError
-from xnat_luigi.tasks import DerivedTask, EveryScan
+from xnat_luigi.tasks import DerivedAssessor, EveryScan
 
-__all__ = ["ProjectQuality", "ScanQuality", "measure"]
+__all__ = ["ProjectQuality", "ScanQuality", "measure", "worst"]
+
+WORSE = {"snr": min, "ghosting": max, "motion": max}
+"""Of several images of a scan the assessor shows the value that is worse."""
 
 
-class ScanQuality(DerivedTask):
+class ScanQuality(DerivedAssessor):
     """Measures of all images of a scan."""
 
     task_namespace = "quality"
     inputs = {"nifti": "NIFTI"}
     result = "QUALITY"
-    packages = ("xnat-luigi", "numpy", "nibabel")
+    packages = ("xnat-luigi", "numpy", "nibabel", "Pillow")
 
     threshold: float = luigi.FloatParameter(
         default=0.1, description="what is darker than this share of the brightest is background"
@@ -42,16 +47,52 @@ class ScanQuality(DerivedTask):
     def requires(self) -> ScanToNifti:
         return self.derive(ScanToNifti)
 
-    def process(self, inputs: Mapping[str, Path], workdir: Path) -> None:
+    def process(self, inputs: Mapping[str, Path], workdir: Path) -> Mapping[str, Any]:
         found: dict[str, dict[str, float]] = {}
+        shown: list[str] = []
         for path in sorted(inputs["nifti"].rglob("*.nii.gz")):
             image: Any = nibabel.load(path)
-            found[path.name] = measure(image.get_fdata(), self.threshold)
+            series = as_series(image.get_fdata())
+            found[path.name] = measure(series, self.threshold)
+            shown += plots(path.name, series)
         if not found:
             raise XNATError(f"{self.experiment}, scan {self.scan}: NIFTI holds no image")
-        text = json.dumps(found, indent=1, sort_keys=True) + "\n"
+        document = {"scan": self.scan, "images": found}
+        text = json.dumps(document, indent=1, sort_keys=True) + "\n"
         (workdir / "measures.json").write_text(text, encoding="utf-8")
-        (workdir / "report.html").write_text(_page(self.scan, found), encoding="utf-8")
+        names = sorted(next(iter(found.values())))
+        rows = [[name, *(f"{one[key]:g}" for key in names)] for name, one in found.items()]
+        body = [pages.table(["image", *names], rows), *shown]
+        title = f"Image quality, scan {self.scan}"
+        (workdir / "report.html").write_text(pages.page(title, body), encoding="utf-8")
+        return {f"custom.{name}": value for name, value in worst(found.values()).items()}
+
+
+def worst(found: Any) -> dict[str, float]:
+    """The measures that a person looks at, each the worse of all images."""
+    measures: Sequence[Mapping[str, float]] = list(found)
+    return {name: pick(one[name] for one in measures) for name, pick in WORSE.items()}
+
+
+def as_series(volume: Any) -> Any:
+    """Numbers with four axes, the last one the volumes."""
+    data = numpy.asarray(volume, dtype=float)
+    while data.ndim < 3:
+        data = data[..., numpy.newaxis]
+    return data[..., numpy.newaxis] if data.ndim == 3 else data.reshape(*data.shape[:3], -1)
+
+
+def plots(name: str, series: Any) -> list[str]:
+    """The middle slice, how bright the voxels are, and the mean of every volume."""
+    mean = series.mean(axis=-1)
+    middle = mean[:, :, mean.shape[2] // 2]
+    means = [float(value) for value in series.mean(axis=(0, 1, 2))]
+    return [
+        f"<h2>{html.escape(name)}</h2>",
+        pages.picture(numpy.rot90(middle), "middle slice"),
+        pages.histogram(mean, "intensities"),
+        pages.line(means, "mean of every volume"),
+    ]
 
 
 def measure(volume: Any, threshold: float = 0.1) -> dict[str, float]:
@@ -61,8 +102,7 @@ def measure(volume: Any, threshold: float = 0.1) -> dict[str, float]:
     ghosting: mean of the background along the second axis' foreground over the mean foreground.
     motion: mean shift of the centre of mass between volumes, in voxels; 0 for one volume.
     """
-    data = numpy.asarray(volume, dtype=float)
-    series = data[..., numpy.newaxis] if data.ndim == 3 else data
+    series = as_series(volume)
     mean = series.mean(axis=-1)
     bright = float(numpy.percentile(mean, 99.5)) or 1.0
     inside = mean > threshold * bright
@@ -92,33 +132,6 @@ def _motion(series: Any) -> float:
         centres.append((grid * weights).sum(axis=1) / total)
     steps = numpy.diff(numpy.array(centres), axis=0)
     return float(numpy.sqrt((steps**2).sum(axis=1)).mean())
-
-
-def _page(scan: str, found: Mapping[str, Mapping[str, float]]) -> str:
-    """One self-contained page: a table, and a bar for each measure of each image."""
-    names = sorted(next(iter(found.values())))
-    largest = {name: max(abs(one[name]) for one in found.values()) or 1.0 for name in names}
-    rows = "\n".join(
-        f"<tr><th scope=row>{html.escape(image)}</th>"
-        + "".join(
-            f"<td>{one[name]:g}<svg width=80 height=8 role=img aria-label='{name}'>"
-            f"<rect width={80 * abs(one[name]) / largest[name]:.0f} height=8 fill='#0072b2'/>"
-            "</svg></td>"
-            for name in names
-        )
-        + "</tr>"
-        for image, one in sorted(found.items())
-    )
-    head = "".join(f"<th scope=col>{html.escape(name)}</th>" for name in names)
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8>"
-        f"<title>Image quality, scan {html.escape(scan)}</title>"
-        "<style>body{font:14px sans-serif;margin:2em}td,th{padding:.3em .8em;text-align:left}"
-        "svg{display:block}</style>"
-        f"<h1>Image quality, scan {html.escape(scan)}</h1>"
-        f"<table><thead><tr><th scope=col>image</th>{head}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></html>\n"
-    )
 
 
 class ProjectQuality(EveryScan):

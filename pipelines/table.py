@@ -2,14 +2,13 @@ r"""All measures of a project in one table, with a page of distributions and out
 
     luigi --module pipelines.table table.ProjectTable --server URL --project P
 
-Gathers the resource QUALITY of all scans into `measures.csv`, `measures.parquet` and `report.html`,
-as the resource MEASURES of the project.
+Gathers the assessors of `pipelines.quality` into `measures.csv`, `measures.parquet` and
+`report.html`, as the resource MEASURES of the project.
 """
 
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 import statistics
@@ -19,7 +18,8 @@ from typing import Any
 
 import luigi
 
-from pipelines.quality import ProjectQuality
+from pipelines import pages
+from pipelines.quality import ProjectQuality, ScanQuality
 from xnat_luigi.exceptions import XNATError
 from xnat_luigi.targets.resource import ResourceTarget
 from xnat_luigi.tasks import Step
@@ -28,6 +28,7 @@ __all__ = ["ProjectTable", "Row", "find_outliers"]
 
 Row = dict[str, Any]
 KEYS = ("experiment", "scan", "image")
+MARK = "\N{BLACK UP-POINTING TRIANGLE}"
 
 
 class ProjectTable(Step):
@@ -45,15 +46,18 @@ class ProjectTable(Step):
     def requires(self) -> ProjectQuality:
         return self.derive(ProjectQuality)
 
+    def assessor_types(self) -> tuple[str, ...]:
+        return (ScanQuality.xsi_type,)
+
     def sources(self) -> Sequence[tuple[str, ResourceTarget]]:
         return [
             (
-                f"{experiment}.{scan}",
+                f"{experiment}.{label}",
                 ResourceTarget(
-                    self.server, self.project, "QUALITY", experiment=experiment, scan=scan
+                    self.server, self.project, "QUALITY", experiment=experiment, assessor=label
                 ),
             )
-            for experiment, scan in self.look_around().scans_with("QUALITY")
+            for experiment, label in self.look_around().assessors_with("QUALITY")
         ]
 
     def output(self) -> ResourceTarget:
@@ -76,10 +80,10 @@ class ProjectTable(Step):
 
 def _rows(inputs: Mapping[str, Path]) -> Iterator[Row]:
     for name, folder in inputs.items():
-        experiment, _, scan = name.partition(".")
-        measures = json.loads((folder / "measures.json").read_text(encoding="utf-8"))
-        for image, values in measures.items():
-            yield {"experiment": experiment, "scan": scan, "image": image, **values}
+        found = json.loads((folder / "measures.json").read_text(encoding="utf-8"))
+        for image, values in found["images"].items():
+            experiment = name.partition(".")[0]
+            yield {"experiment": experiment, "scan": found["scan"], "image": image, **values}
 
 
 def _write_parquet(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
@@ -114,53 +118,24 @@ def find_outliers(
 def _page(
     project: str, rows: Sequence[Row], names: Sequence[str], outliers: set[tuple[int, str]]
 ) -> str:
-    """One self-contained page: a histogram for each measure, then the rows, outliers marked."""
-    charts = "".join(
-        f"<figure><figcaption>{html.escape(name)}</figcaption>"
-        f"{_histogram([row[name] for row in rows if name in row], name)}</figure>"
-        for name in names
-    )
-    head = "".join(f"<th scope=col>{html.escape(name)}</th>" for name in [*KEYS, *names])
-    body = "\n".join(
-        "<tr>"
-        + "".join(f"<td>{html.escape(str(row[key]))}</td>" for key in KEYS)
-        + "".join(_cell(row.get(name), (number, name) in outliers) for name in names)
-        + "</tr>"
+    """Histograms, then the rows, outliers marked by a triangle and not by colour alone."""
+    charts = [
+        pages.histogram([row[name] for row in rows if name in row], name, bins=12) for name in names
+    ]
+    odd = len({number for number, _ in outliers})
+    told = f"<p>{len(rows)} images, {odd} with outliers (bold, marked with {MARK}).</p>"
+    cells = [
+        [
+            *(str(row[key]) for key in KEYS),
+            *(_cell(row.get(name), (number, name) in outliers) for name in names),
+        ]
         for number, row in enumerate(rows)
-    )
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8>"
-        f"<title>Measures of {html.escape(project)}</title>"
-        "<style>body{font:14px sans-serif;margin:2em}td,th{padding:.2em .7em;text-align:left}"
-        "figure{display:inline-block;margin:1em}.out{font-weight:bold;background:#fde0c5}</style>"
-        f"<h1>Measures of {html.escape(project)}</h1>"
-        f"<p>{len(rows)} images, {len({number for number, _ in outliers})} with outliers "
-        "(bold, marked with &#9650;).</p>"
-        f"{charts}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></html>\n"
-    )
+    ]
+    body = [told, *charts, pages.table([*KEYS, *names], cells, marked=[MARK])]
+    return pages.page(f"Measures of {project}", body)
 
 
 def _cell(value: float | None, outlier: bool) -> str:
     if value is None:
-        return "<td></td>"
-    return f"<td class=out>&#9650; {value:g}</td>" if outlier else f"<td>{value:g}</td>"
-
-
-def _histogram(values: Sequence[float], name: str, bins: int = 12) -> str:
-    low, high = min(values), max(values)
-    width = (high - low) / bins or 1.0
-    counts = [0] * bins
-    for value in values:
-        counts[min(bins - 1, int((value - low) / width))] += 1
-    top = max(counts)
-    bars = "".join(
-        f"<rect x={20 * index} y={80 - 80 * count / top:.0f} width=18 "
-        f"height={80 * count / top:.0f} fill='#0072b2'/>"
-        for index, count in enumerate(counts)
-    )
-    return (
-        f"<svg width={20 * bins} height=100 role=img aria-label='{html.escape(name)}: "
-        f"{len(values)} values from {low:g} to {high:g}'>{bars}"
-        f"<text y=96 font-size=11>{low:g}</text>"
-        f"<text x={20 * bins} y=96 font-size=11 text-anchor=end>{high:g}</text></svg>"
-    )
+        return ""
+    return f"{MARK} {value:g}" if outlier else f"{value:g}"
