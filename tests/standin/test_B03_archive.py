@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
+import time
 from typing import Any
 
 import pytest
 import requests
 
+from xnat_luigi.standin import StandIn
 from xnat_luigi.standin.archiver import Failure
 from xnat_luigi.standin.services import Services
 
@@ -397,6 +400,25 @@ def test_B3_4_timeout_leaves_the_job_running(own_site: Site) -> None:
     jobs.release()
     assert jobs.settle()
     assert own_site.rows(row) == []
+
+
+def test_B3_4_stopping_does_not_wait_for_a_waiting_request() -> None:
+    with StandIn() as server:
+        site = Site(server)
+        row = site.built(site.project())
+        services(site).jobs.hold("_ARCHIVING")
+
+        def order() -> None:
+            with contextlib.suppress(requests.ConnectionError):
+                site.archive(row)
+
+        caller = threading.Thread(target=order)
+        caller.start()
+        assert services(site).jobs.reached("_ARCHIVING")
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 8
+    caller.join(10)
+    assert not caller.is_alive()
 
 
 def test_B3_4_second_archive_of_a_running_one_is_403(own_site: Site) -> None:

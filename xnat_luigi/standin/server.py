@@ -201,6 +201,7 @@ class StandIn:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
             self._loop = None
+        self.state.end_work()
         self._app.pool.shutdown(wait=True)
         self.state.close()
         if self._temporary:

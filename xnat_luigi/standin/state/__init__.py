@@ -90,6 +90,10 @@ class State:
 
     def close(self) -> None:
         """Ends worker threads and closes the store."""
-        for stop in reversed(self.closing):
-            stop()
+        self.end_work()
         self.store.close()
+
+    def end_work(self) -> None:
+        """Ends worker threads; requests that wait for one of them are answered."""
+        while self.closing:
+            self.closing.pop()()
