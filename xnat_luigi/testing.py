@@ -15,7 +15,7 @@ Nothing here is needed to run pipelines; it may import Luigi and the stand-in, n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -175,9 +175,17 @@ def run_task(
             log_level="WARNING",
         )
         snapshot.forget()
-        fine = not failures and done.scheduling_succeeded
-        complete = fine and all(bool(task.complete()) for task in tasks)  # type: ignore[no-untyped-call]
+        complete = _all_complete(tasks, failures) and done.scheduling_succeeded and not failures
     return Run(done.status.name, done.summary_text, complete, tuple(failures))
+
+
+def _all_complete(tasks: Sequence[luigi.Task], failures: list[BaseException]) -> bool:
+    try:
+        return all(bool(task.complete()) for task in tasks)  # type: ignore[no-untyped-call]
+    except Exception as error:
+        # Of an error in `complete()` Luigi keeps only the text: here it is itself.
+        failures.append(error)
+        return False
 
 
 @contextmanager
