@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import getpass
 import logging
 import os
 import re
+import weakref
 from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
@@ -24,6 +26,7 @@ __all__ = ["connect"]
 
 _SMALL = 64 * 1024
 _MOST_REDIRECTS = 5
+_open: weakref.WeakSet[BaseXNATSession] = weakref.WeakSet()
 _BASE = re.compile(r"(.*/)(?:app|data)/")
 
 
@@ -126,6 +129,7 @@ def connect(
             session.disconnect() if jsession is None else connection.close(end_session=False)
         raise
     session.start_heartbeat()
+    _open.add(session)
     return session
 
 
@@ -267,3 +271,11 @@ def _load(session: BaseXNATSession, extension_types: bool) -> None:
         session.connection, build, extension_types=extension_types, logger=session.logger
     )
     session.use_model(model, build["version"])
+
+
+@atexit.register
+def _end_what_was_left_open() -> None:
+    """A script that forgot `disconnect` leaves no login behind: a user may have only so many."""
+    for session in list(_open):
+        with contextlib.suppress(Exception):  # at the end of a process nothing can be mended
+            session.disconnect()

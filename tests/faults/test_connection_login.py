@@ -73,6 +73,18 @@ def test_A1_404_of_a_living_login_is_one(standin: StandIn, tried: Connect) -> No
     assert len(standin.requests) == before + 1
 
 
+def test_A1_a_file_of_an_open_site_is_not_absent_to_us(standin: StandIn, tried: Connect) -> None:
+    standin.preferences["requireLogin"] = False
+    scans = {"1": {"resources": {"R": {"a": b"abc"}}}}
+    session = standin.add_session("P1", "S1", "E1", scans=scans)
+    conn = tried().connection
+    assert conn.logged_in()
+    standin.clock.advance(16 * MINUTES)
+    with conn.stream(f"/data/experiments/{session}/scans/1/resources/R/files/a") as stream:
+        assert b"".join(stream.chunks()) == b"abc"
+    assert logins(standin) == 2
+
+
 def test_A1_an_empty_list_of_an_open_site_is_doubted(standin: StandIn, tried: Connect) -> None:
     standin.preferences["requireLogin"] = False
     standin.add_project("P1")

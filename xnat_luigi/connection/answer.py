@@ -44,6 +44,8 @@ class Answer:
         The headers; names in any case.
     content : bytes
         The body.
+    lost : bool
+        Whether it was found to be an answer to somebody else: our login is lost.
     """
 
     def __init__(self, method: str, path: str, reply: Reply, content: bytes) -> None:
@@ -52,6 +54,7 @@ class Answer:
         self.status = reply.status
         self.headers: Mapping[str, str] = reply.headers
         self.content = content
+        self.lost = False
         self._reply = reply
 
     def __repr__(self) -> str:

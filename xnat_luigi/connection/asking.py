@@ -51,8 +51,6 @@ class Sending:
         self.form = form
         self.wait = wait
         self.again = method in ("GET", "HEAD") if again is None else again
-        self.pages = 0
-        """login pages that came although we were logged in"""
         self._start: int | None = None
         if body is not None and hasattr(body, "seek") and hasattr(body, "tell"):
             file = cast(IO[bytes], body)

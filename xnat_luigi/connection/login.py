@@ -35,6 +35,8 @@ __all__ = ["Answer", "Connection", "Stream", "Wait"]
 FRESH = 20.0
 """seconds for which a login that was just confirmed is not doubted because of an empty listing"""
 _HEAD = 8192
+_LOGOUT = 10.0
+"""seconds that the end of a session may take; a server that hangs does not keep us"""
 _all: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
@@ -219,28 +221,19 @@ class Connection:
             if is_page(first[:512]):
                 while len(first) < _HEAD and (more := next(rest, b"")):
                     first += more
-                # A file may well be a web page; what somebody else is shown is none of ours.
-                if not self._still_us(self._cookie or "") or self._seen_twice(sending, first):
-                    return Answer("GET", path, reply, first)
+                # A file may well be a web page; what a lost login is shown is none of ours.
+                if is_login_page(first) or not self._still_us(self._cookie or ""):
+                    answer = Answer("GET", path, reply, first)
+                    answer.lost = True
+                    return answer
             kept.append(reply)
             return Stream(reply, first, rest)
 
         try:
-            found = self._ask(sending, take, accepted, doubt=False)
-            if isinstance(found, Answer):  # the login page, again and again
-                raise page_error(self._where(sending), found)
-            yield found
+            yield self._ask(sending, take, accepted)
         finally:
             for reply in kept:
                 reply.close()
-
-    @staticmethod
-    def _seen_twice(sending: Sending, start: bytes) -> bool:
-        """A login page although we are logged in: asked once more, then taken for what it is."""
-        if not is_login_page(start) or sending.pages:
-            return False
-        sending.pages += 1
-        return True
 
     # --- the session --------------------------------------------------------------------------
 
@@ -293,7 +286,7 @@ class Connection:
             cookie, self._cookie = self._cookie, None
             if cookie and end_session and not self._closed:
                 with contextlib.suppress(XNATConnectionError):
-                    self._send(Sending("DELETE", uris.JSESSION, wait=30.0), cookie).close()
+                    self._send(Sending("DELETE", uris.JSESSION, wait=_LOGOUT), cookie).close()
             self._closed = True
             self._transport.close()
 
@@ -318,8 +311,6 @@ class Connection:
         sending: Sending,
         take: Callable[[Reply], Any],
         accepted: Sequence[int],
-        *,
-        doubt: bool = True,
     ) -> Any:
         """Send until there is an accepted answer or an error."""
         waits = RetryPolicy(self.policy)
@@ -335,7 +326,7 @@ class Connection:
                 continue
             if not isinstance(found, Answer):
                 return found
-            if entrance.is_lost(found) or (doubt and self._doubtful(found, cookie)):
+            if found.lost or entrance.is_lost(found) or self._doubtful(found, cookie):
                 logins += 1
                 self._renew(sending, generation, logins)
                 continue
