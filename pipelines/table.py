@@ -52,12 +52,12 @@ class ProjectTable(Step):
     def sources(self) -> Sequence[tuple[str, ResourceTarget]]:
         return [
             (
-                f"{experiment}.{label}",
+                f"{experiment}.{assessor}",
                 ResourceTarget(
-                    self.server, self.project, "QUALITY", experiment=experiment, assessor=label
+                    self.server, self.project, "QUALITY", experiment=experiment, assessor=assessor
                 ),
             )
-            for experiment, label in self.look_around().assessors_with("QUALITY")
+            for experiment, assessor in self.look_around().assessors_with("QUALITY")
         ]
 
     def output(self) -> ResourceTarget:

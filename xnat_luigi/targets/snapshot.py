@@ -66,7 +66,7 @@ class Snapshot:
     """What was there.
 
     `names` leads from labels and IDs of sessions to their IDs and labels, `assessors` from session
-    ID and label of an assessor to its ID and custom variables, for assessors of the `types` that
+    ID and label or ID of an assessor to its ID and custom variables, for assessors of the `types` that
     were asked for.
     """
 
@@ -102,12 +102,11 @@ class Snapshot:
         return None if known is None else known[1]
 
     def assessors_with(self, label: str) -> Iterator[tuple[str, str]]:
-        """Session ID and assessor label of every assessor with files in an `out` resource."""
-        labels = {(session, known[0]): name for (session, name), known in self.assessors.items()}
+        """Session ID and assessor ID of every assessor with files in a resource of this label."""
         for place in sorted(self.files):
-            name = labels.get((place.experiment, place.item))
-            if place.kind == "assessors" and place.label == label and name is not None:
-                yield place.experiment, name
+            known = (place.experiment, place.item) in self.assessors
+            if place.kind == "assessors" and place.label == label and known:
+                yield place.experiment, place.item
 
     def scans_with(self, label: str) -> Iterator[tuple[str, str]]:
         """Experiment ID and scan ID of every scan with files in a resource of this label."""
@@ -208,7 +207,8 @@ def _list_assessors(
         pairs = one["values"]
         assert isinstance(pairs, list)
         values = {pair[name].lower(): unescape(pair[value]) for pair in pairs}
-        yield (str(one["session_ID"]), str(one["label"])), (str(one["ID"]), values)
+        for name_or_id in (one["label"], one["ID"]):
+            yield (str(one["session_ID"]), str(name_or_id)), (str(one["ID"]), values)
 
 
 def _place(file: File) -> Place | None:
