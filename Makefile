@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP_QUIET := -q --disable-pip-version-check
 
-.PHONY: demo test check bench chaos-sync format venv peers browser docs clean
+.PHONY: demo test check bench chaos-sync chaos-intake format venv peers browser docs clean
 
 $(VENV)/.ready: setup.cfg pyproject.toml config/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -49,6 +49,11 @@ KILLS ?= 20
 SEED ?= 1
 chaos-sync: $(VENV)/.ready
 	$(BIN)/python -m tests.chaos.sync --kills $(KILLS) --seed $(SEED)
+
+# Four intakes at once against a server that misbehaves, all of them killed now and then.
+STUDIES ?= 30
+chaos-intake: $(VENV)/.ready
+	$(BIN)/python -m tests.chaos.intake --studies $(STUDIES) --seed $(SEED)
 
 # The reference, made from the docstrings: build/reference/index.html.
 docs: $(VENV)/.ready

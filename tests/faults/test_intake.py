@@ -18,10 +18,11 @@ import pytest
 from tests.intake.conftest import PROJECT, Line, small_study
 from xnat_luigi.connection.registry import close_all, connection_for
 from xnat_luigi.exceptions import XNATError
+from xnat_luigi.intake import ledger
 from xnat_luigi.intake.archiving import archive
 from xnat_luigi.intake.bringing import bring_in
 from xnat_luigi.intake.keys import StudyHeldError, StudyLostError, StudyTimeoutError
-from xnat_luigi.rest import prearchive
+from xnat_luigi.rest import prearchive, services
 from xnat_luigi.standin import StandIn
 from xnat_luigi.standin.archiver import Failure
 from xnat_luigi.standin.faults import Fault
@@ -197,6 +198,23 @@ def test_P4_the_experiment_becomes_visible_late(ready: Line) -> None:
     assert ready.archived_once()
 
 
+def test_P4_a_run_that_was_killed_after_its_order_is_not_sent_again(ready: Line) -> None:
+    """The next run finds neither row nor experiment for a while: it must not send at once."""
+    ready.services.archiver.knobs.visibility_delay = 12.0
+    services.archive(ready.conn, prearchive.list_rows(ready.conn, PROJECT)[0])
+    assert ready.rows() == [] and ready.experiments() == []
+    brought = bring_in(ready.conn, ready.key, ready.files, pace=ready.pace, past=ledger.SENDING)
+    assert brought.experiment is not None and ready.imports == 1
+    ready.services.jobs.settle()
+    assert ready.archived_once()
+
+
+def test_P4_what_was_archived_and_is_gone_is_not_sent_by_itself(line: Line) -> None:
+    with pytest.raises(StudyLostError, match="archived before and is gone"):
+        bring_in(line.conn, line.key, line.files, pace=line.pace, past=ledger.ARCHIVED)
+    assert line.imports == 0 and line.clock >= 30
+
+
 def test_P4_the_experiment_is_visible_while_the_job_still_runs(ready: Line) -> None:
     ready.services.jobs.hold("SAVED")
     ready.server.preferences["sessionArchiveTimeoutInterval"] = 0
@@ -231,6 +249,7 @@ def test_an_outage_while_looking_is_never_an_absence(ready: Line, path: str) -> 
 WORKER = """
 import sys
 from xnat_luigi.connection.registry import connection_for
+from xnat_luigi.intake import ledger
 from xnat_luigi.intake.archiving import archive
 from xnat_luigi.intake.bringing import bring_in
 from xnat_luigi.intake.keys import StudyKey

@@ -115,6 +115,7 @@ def bring_in(
     parameters: Mapping[str, str] | None = None,
     change: Change | None = None,
     progress: Callable[[int, int], None] | None = None,
+    past: str = "",
 ) -> Brought:
     """Bring a study's files into the prearchive and build its session; safe to call again after
     anything.
@@ -126,6 +127,8 @@ def bring_in(
     files: whole files of one study, see `studies.Study.files`. parameters: further parameters of
     the import (B 1.3), for instance SOURCE. change: a hook over data sets; `files` are then
     those of `changing.change_study`. progress: called with bytes sent and bytes in all.
+    past: what an earlier run is known to have done, see `past_of`: a study that was sent before
+    and is not seen now may become visible late, so it gets its grace before it is sent again.
 
     Raises StudyHeldError when a human must decide, StudyTimeoutError when the server does not come
     to an end, XNATUploadError when the server does not show what was sent after several uploads,
@@ -134,6 +137,7 @@ def bring_in(
     images = make_images(files)
     course = _Course(conn, key, images, pace or Pace(), journal)
     course.parameters, course.change, course.progress = parameters or {}, change, progress
+    course.past = past
     while True:
         brought = course.step()
         if brought is not None:
@@ -159,6 +163,7 @@ class _Course:
         self.parameters: Mapping[str, str] = {}
         self.change: Change | None = None
         self.progress: Callable[[int, int], None] | None = None
+        self.past = ""
         self.sends = 0
         self.must_build = False
         self.sent = {image.name: "" for image in images}
@@ -203,8 +208,12 @@ class _Course:
 
     def _send_anew(self, sight: Sight) -> None:
         """There is neither row nor experiment."""
-        if self.sends and self.watch.missing():
-            return  # the answer was lost or the row is late: look again (B 13.1)
+        if (self.sends or self.past) and self.watch.missing():
+            return  # the answer was lost, the row or the experiment is late: look again (B 13.1)
+        if self.past == ledger.ARCHIVED:
+            raise StudyLostError(
+                self.key, "it was archived before and is gone: it is not sent anew by itself"
+            )
         if self.sends >= SENDS:
             raise StudyLostError(self.key, f"{self.sends} uploads left no row in the prearchive")
         if sight.others:
@@ -302,6 +311,15 @@ class _Course:
             self.must_build = True  # not built, or gone: the next look tells
             self.watch.wait(f"row {row.status} without a session document")
             return None
+
+
+def past_of(entry: ledger.Entry | None) -> str:
+    """What the ledger knows of earlier runs: "" never sent, `SENDING`, or `ARCHIVED`."""
+    if entry is None:
+        return ""
+    if entry.passed(ledger.ARCHIVED):
+        return ledger.ARCHIVED
+    return ledger.SENDING if entry.passed(ledger.SENDING) else ""
 
 
 def _receiving(row: PrearchiveRow) -> bool:

@@ -23,7 +23,7 @@ from ..rest.records import Finding as ServerFinding
 from . import ledger as stages
 from .archiving import archive, validate
 from .arrivals import Proof, make_images, refuse_changed, verify, verify_names
-from .bringing import bring_in
+from .bringing import bring_in, past_of
 from .changing import Change, Hook
 from .decisions import blocks, covers, decision_of
 from .keys import StudyHeldError, StudyKey
@@ -210,6 +210,7 @@ def _from_folder(way: _Way, study: Study) -> None:
         parameters=plan.parameters,
         change=Change(plan.hook) if plan.hook is not None else None,
         progress=plan.progress,
+        past=past_of(way.entry()),
     )
     sent = _sent(way, brought.sent)
     proof = _finish(way, judgement, lambda found: verify(way.conn, found, sent), notes)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import luigi
 
 from ..exceptions import XNATValueError
-from ..intake.bringing import bring_in
+from ..intake.bringing import bring_in, past_of
 from ..intake.keys import StudyKey
 from ..intake.ledger import Journal, Ledger
 from ..intake.studies import Study, read_folder
@@ -80,5 +80,11 @@ class ImportSession(StudyTask):
             )
         study = self.read_study()
         status.say(f"importing {len(study.files)} files, {study.size} bytes", final=True)
-        bring_in(connection, self.key, study.files, journal=self.journal)
+        bring_in(
+            connection,
+            self.key,
+            study.files,
+            journal=self.journal,
+            past=past_of(Ledger(self.evidence).read(self.server, self.key)),
+        )
         status.say(f"imported {len(study.files)} files", done=1.0, final=True)
