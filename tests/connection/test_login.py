@@ -208,3 +208,17 @@ def test_the_repr_names_server_and_user_only(standin: StandIn, tried: Connect) -
     session = conn.session_id
     assert repr(conn) == f"Connection('{standin.url}', user='admin')"
     assert session not in repr(conn)
+
+
+def test_a_load_balancer_s_cookie_is_sent_back(standin: StandIn, tried: Connect) -> None:
+    # Without it each request may reach another node, which knows nothing of our session.
+    conn = tried().connection
+    standin.faults.add(Fault(path=LOGIN, headers={"Set-Cookie": "AWSALB=node-1; Path=/"}, times=1))
+    first = conn.request("GET", "/data/projects", query={"format": "json"}).response
+    assert "AWSALB=node-1" in first.request.headers["Cookie"]
+    assert f"JSESSIONID={conn.session_id}" in first.request.headers["Cookie"]
+    standin.faults.clear()
+    standin.faults.add(Fault(headers={"Set-Cookie": "AWSALB=node-2; Path=/"}, times=1))
+    conn.request("GET", "/data/projects", query={"format": "json"})
+    second = conn.request("GET", "/data/projects", query={"format": "json"}).response
+    assert "AWSALB=node-2" in second.request.headers["Cookie"]

@@ -87,6 +87,7 @@ class Connection:
         self._refused: str | None = None
         self._closed = False
         self._expiration: tuple[float, float] | None = None
+        self._balancing: dict[str, str] = {}
         self._user = credentials.user if credentials and not session else entrance.GUEST
         self._identified = session is None
         _all.add(self)
@@ -126,7 +127,7 @@ class Connection:
     def interface(self) -> Interface:
         """The HTTP library itself, logged in; its answers are not checked (S-075)."""
         self._ensure()
-        return self._transport.interface(lambda: self._cookie)
+        return self._transport.interface(lambda: self._cookies_with(self._cookie))
 
     # --- asking -------------------------------------------------------------------------------
 
@@ -349,8 +350,8 @@ class Connection:
 
     def _send(self, sending: Sending, cookie: str | None) -> Reply:
         headers = dict(sending.headers or {})
-        if cookie:
-            headers["Cookie"] = f"JSESSIONID={cookie}"
+        if cookies := self._cookies_with(cookie):
+            headers["Cookie"] = cookies
         self._here.confirmed = None
         reply = self._transport.send(
             sending.method,
@@ -362,18 +363,26 @@ class Connection:
             **sending.timeouts(self.policy),  # type: ignore[arg-type]
         )
         self._expiration = reply.expiration or self._expiration
+        if further := reply.further_cookies:
+            self._balancing = {**self._balancing, **further}
         self._logger.debug("%s: %s", self._where(sending), reply.status)
         return reply
+
+    def _cookies_with(self, session: str | None) -> str:
+        cookies = {**self._balancing, **({"JSESSIONID": session} if session else {})}
+        return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
     def _doubtful(self, answer: Answer, cookie: str) -> bool:
         """Whether the answer was given to somebody else: what a guest sees of an open site.
 
-        404 and 403 may mean just that, and so may an empty listing (fault row A1).
+        Any refusal may mean just that (404, 403, for some addresses 500), and so may an empty
+        listing (fault row A1).
         """
         other = self._here.new_session not in (None, cookie)
         empty = answer.status == 200 and shows_nothing(answer.content)
         stale = self._clock() - self._confirmed > FRESH
-        if other or answer.status in (403, 404) or (empty and stale):
+        refused = answer.status >= 400 and answer.status not in RETRIED
+        if other or refused or (empty and stale):
             if not self._still_us(cookie):
                 return True
             self._here.confirmed = self._confirmed

@@ -142,6 +142,16 @@ class Reply:
         return found[1] if found else None
 
     @property
+    def further_cookies(self) -> dict[str, str]:
+        """Cookies that are not XNAT's: a load balancer finds our node by them."""
+        jar = self._response.cookies
+        return {
+            one.name: one.value
+            for one in jar
+            if one.value and one.name not in ("JSESSIONID", "SESSION_EXPIRATION_TIME")
+        }
+
+    @property
     def _cookies(self) -> str:
         return self.headers.get("Set-Cookie", "")
 
@@ -291,7 +301,10 @@ class Transport:
         return Reply(response, where, policy, self._clock, gap or policy.gap)
 
     def interface(self, cookie: Callable[[], str | None]) -> Interface:
-        """A session of the HTTP library for scripts, with our settings and our login (S-075)."""
+        """A session of the HTTP library for scripts, with our settings and our login (S-075).
+
+        `cookie` gives the Cookie header of our server.
+        """
         made = Interface(self.server, cookie)
         self._set_up(made)
         self._sessions.append(made)
@@ -350,7 +363,7 @@ class Interface(requests.Session):
         request.headers.pop("Cookie", None)
         cookie = self._cookie()
         if cookie and origin_of(request.url or "") == self._origin:
-            request.headers["Cookie"] = f"JSESSIONID={cookie}"
+            request.headers["Cookie"] = cookie
         response = super().send(request, **kwargs)
         self.cookies.clear()
         return response
