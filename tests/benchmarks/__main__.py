@@ -7,8 +7,9 @@ one of them says that a bound is not kept.
 
 from __future__ import annotations
 
+import functools
 import importlib
-import pkgutil
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,14 +20,17 @@ Main = Callable[[list[str]], int | None]
 
 
 def find() -> dict[str, Main]:
-    """The measurements by name."""
-    found: dict[str, Main] = {}
-    for module in pkgutil.iter_modules([str(HERE)]):
-        if not module.name.startswith("_") and not module.name.endswith("_worker"):
-            main = getattr(importlib.import_module(f"{__package__}.{module.name}"), "main", None)
-            if main is not None:
-                found[module.name] = main
-    return found
+    """The measurements by name; helpers that run under another interpreter offer no ``main``."""
+    return {
+        path.stem: functools.partial(_start, path.stem)
+        for path in sorted(HERE.glob("[!_]*.py"))
+        if re.search(r"^def main\(argv", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+
+
+def _start(name: str, argv: list[str]) -> int | None:
+    main: Main = importlib.import_module(f"{__package__}.{name}").main
+    return main(argv)
 
 
 def run(argv: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from ..rest import items
+from ..schema.datatypes import as_meant
 from .objects import current
 
 __all__ = ["CustomVariableMap", "VariableMap"]
@@ -46,7 +47,7 @@ class VariableMap(MutableMapping[str, str]):
             for entry in child.get("items") or ():
                 fields = entry.get("data_fields", {})
                 if current(entry) and fields.get("name") and fields.get("field") is not None:
-                    found[str(fields["name"])] = str(fields["field"])
+                    found[str(fields["name"])] = as_meant(fields["field"])
         return found
 
     def __getitem__(self, key: str) -> str:
