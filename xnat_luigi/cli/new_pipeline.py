@@ -50,8 +50,19 @@ class {camel}(DerivedTask):
         (workdir / "slices.csv").write_text(text)
 '''
 
-RULES = """# What a session must look like before it is archived; `xnat-luigi qc explain
-# rules.toml` reads it out. Add rules as you find out what goes wrong at your scanner.
+RULES = """# What a study must look like before it is archived; `xnat-luigi qc explain rules.toml`
+# reads it out. Add rules as you find out what goes wrong at your scanner.
+title = "{name}"
+
+[study]
+modality = ["MR"]
+minimum_files = 1
+
+[gaps]
+instance_number = "warn"
+
+[pixels]
+readable = "fail"
 """
 
 TEST = '''"""The step runs against the stand-in server: no XNAT is needed."""
@@ -60,57 +71,52 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import luigi
 import pydicom
 import pydicom.data
 
 from {name}.steps import {camel}
-from xnat_luigi.standin import StandIn
+from xnat_luigi.qc.rules import read_rules
+from xnat_luigi.targets.resource import FileTarget
+from xnat_luigi.testing import StandIn, counted, run_task
 
 
-def make_scan(server: StandIn, count: int = 3) -> str:
+def make_scan(server: StandIn, folder: Path, count: int = 3) -> None:
     """A session with one scan of real DICOM, straight into the server's state."""
     files = {{}}
     for number in range(1, count + 1):
         image = pydicom.dcmread(pydicom.data.get_testdata_file("MR_small.dcm"))
         image.InstanceNumber, image.SliceLocation = number, 2.5 * number
-        path = Path(server.root) / f"{{number}}.dcm"
-        image.save_as(path)
-        files[f"{{number}}.dcm"] = path.read_bytes()
-    server.add_project("P1")
-    server.add_subject("P1", "S1")
+        image.save_as(folder / f"{{number}}.dcm")
+        files[f"{{number}}.dcm"] = (folder / f"{{number}}.dcm").read_bytes()
     scans = {{"1": {{"type": "T1w", "resources": {{"DICOM": files}}}}}}
-    return server.add_session("P1", "S1", "S1_MR1", scans=scans)
+    server.add_session("P1", "S1", "S1_MR1", scans=scans)
 
 
-def run(server: StandIn, stage: Path, **parameters: object) -> bool:
-    step = {camel}(
-        server=server.url,
-        project="P1",
-        experiment="S1_MR1",
-        scan="1",
-        stage=str(stage),
-        **parameters,
-    )
-    result = luigi.build([step], local_scheduler=True, detailed_summary=True)
-    return result.scheduling_succeeded and step.complete()
+def step(server: StandIn, folder: Path, **more: object) -> {camel}:
+    place = {{"server": server.url, "project": "P1", "experiment": "S1_MR1", "scan": "1"}}
+    return {camel}(stage=str(folder / "stage"), **place, **more)
 
 
 def test_the_result_is_there_and_is_made_once(xnat_server: StandIn, tmp_path: Path) -> None:
-    make_scan(xnat_server)
-    assert run(xnat_server, tmp_path)
-    before = len([r for r in xnat_server.requests if r.method == "PUT"])
-    assert run(xnat_server, tmp_path)
-    assert len([r for r in xnat_server.requests if r.method == "PUT"]) == before
+    make_scan(xnat_server, tmp_path)
+    run_task(step(xnat_server, tmp_path)).check()
+    place = {{"experiment": "S1_MR1", "scan": "1", "path": "slices.csv"}}
+    with FileTarget(xnat_server.url, "P1", "{upper}", **place).open() as file:
+        assert file.read() == "slice,place\\n1,2.5\\n2,5.0\\n3,7.5\\n"
+    with counted(xnat_server) as requests:
+        run_task(step(xnat_server, tmp_path)).check()
+    assert requests.by("PUT", "/resources/") == 0
 
 
 def test_another_parameter_makes_it_again(xnat_server: StandIn, tmp_path: Path) -> None:
-    make_scan(xnat_server)
-    assert run(xnat_server, tmp_path, digits=1)
-    other = {camel}(
-        server=xnat_server.url, project="P1", experiment="S1_MR1", scan="1", digits=2
-    )
-    assert not other.complete()
+    make_scan(xnat_server, tmp_path)
+    run_task(step(xnat_server, tmp_path)).check()
+    assert not step(xnat_server, tmp_path, digits=2).complete()
+
+
+def test_the_rules_can_be_read() -> None:
+    rules = read_rules(Path(__file__).resolve().parents[1] / "rules.toml")
+    assert rules.modalities == ("MR",)
 '''
 
 PROJECT = """[build-system]
@@ -127,6 +133,7 @@ packages = ["{name}"]
 
 [tool.pytest.ini_options]
 pythonpath = ["."]
+testpaths = ["tests"]
 """
 
 README = """# {name}
@@ -134,7 +141,9 @@ README = """# {name}
     luigi --module {name}.steps {name}.{camel} --server https://xnat.example.org --project P1 \\
           --experiment XNAT_E00001 --scan 1 --local-scheduler
 
-`{name}/steps.py` holds the step, `rules.toml` the rules for QC, `tests/` a test that needs no XNAT.
+`{name}/steps.py` holds the step, `rules.toml` the rules for QC, `tests/` tests that need no XNAT:
+
+    python -m pytest
 """
 
 FILES = {
