@@ -33,6 +33,7 @@ __all__ = [
     "remove_file",
     "save_bytes",
     "save_text",
+    "sync_all",
     "take_over",
     "write_part",
 ]
@@ -40,7 +41,9 @@ __all__ = [
 PART_SUFFIX = ".part"
 LONGEST_NAME = 255
 # From so many files on, one call for the whole file system is cheaper than one for each file.
-SYNC_TOGETHER = 12
+SYNC_TOGETHER = 4
+EARLY = 256 * 1024
+"""bytes from which on the disk is told to begin with a file before it has to be done"""
 _PERMANENT = {
     errno.ENOSPC: "the disk is full: make room and run again",
     errno.EDQUOT: "the disk quota is used up: make room and run again",
@@ -144,6 +147,8 @@ class Part:
         Most bytes that are accepted; a known size is always the limit.
     root : Path or None
         Folder below which no symbolic link is followed.
+    folders : set of Path or None
+        Folders made and checked a moment ago by the same caller; grows.
 
     Raises
     ------
@@ -153,13 +158,23 @@ class Part:
         Size, digest or bound are violated (N4, N11). The part is removed.
     """
 
-    def __init__(self, want: Want, *, limit: int | None = None, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        want: Want,
+        *,
+        limit: int | None = None,
+        root: Path | None = None,
+        folders: set[Path] | None = None,
+    ) -> None:
         self.want = want
         self.size = 0
         self.saved: Saved | None = None
         self._hash = hashlib.md5(usedforsecurity=False)
         self._limit = want.size if want.size is not None else limit
-        make_folder(want.path.parent, root)
+        if folders is None or want.path.parent not in folders:
+            make_folder(want.path.parent, root)
+            if folders is not None:
+                folders.add(want.path.parent)
         self.path = part_path(want.path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
         try:
@@ -197,6 +212,8 @@ class Part:
             raise XNATIntegrityError(f"{self.want.path}: {fault}; not kept")
         try:
             status = os.fstat(self._file)
+            if self.size >= EARLY:
+                _begin_writing(self._file)
             file, self._file = self._file, None
             os.close(file)  # some file systems tell only here that the disk is full
         except OSError as error:
@@ -251,7 +268,7 @@ def write_part(
     return part
 
 
-def publish(parts: Sequence[Part], *, durable: bool = True) -> list[Saved]:
+def publish(parts: Sequence[Part], *, durable: bool = True, folders: bool = True) -> list[Saved]:
     """Give proven parts their final names, together.
 
     First the bytes of all parts reach the disk, then all names change, then the folders reach
@@ -262,9 +279,12 @@ def publish(parts: Sequence[Part], *, durable: bool = True) -> list[Saved]:
     ----------
     durable : bool
         False leaves syncing to the operating system (for files that can be made again).
+    folders : bool
+        False leaves the names to the operating system, the bytes are durable all the same; the
+        caller ends with `sync_all`.
     """
     done: list[Saved] = []
-    folders = {part.want.path.parent for part in parts}
+    changed = {part.want.path.parent for part in parts}
     try:
         if durable:
             _sync_files([part.path for part in parts])
@@ -273,8 +293,8 @@ def publish(parts: Sequence[Part], *, durable: bool = True) -> list[Saved]:
                 raise XNATIOError(f"{part.want.path}: the part was never finished")
             os.replace(part.path, part.want.path)
             done.append(part.saved)
-        if durable:
-            for folder in sorted(folders):
+        if durable and folders:
+            for folder in sorted(changed):
                 _sync(folder)
     except OSError as error:
         where = part.want.path if parts else "nothing"
@@ -309,6 +329,43 @@ def _syncfs() -> Callable[[int], int] | None:
     function.argtypes = [ctypes.c_int]
     function.restype = ctypes.c_int
     return function
+
+
+@cache
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    """The C library's `sync_file_range`, where there is one (Linux)."""
+    try:
+        function = ctypes.CDLL(None, use_errno=True).sync_file_range
+    except (OSError, AttributeError, TypeError):
+        return None
+    function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    function.restype = ctypes.c_int
+    return function
+
+
+def _begin_writing(file: int) -> None:
+    """Let the disk begin with a file that will be synced soon; waits for nothing."""
+    begin = _sync_file_range()
+    if begin is not None:
+        begin(file, 0, 0, 2)  # SYNC_FILE_RANGE_WRITE; that it cannot is no error
+
+
+def sync_all(folder: Path) -> None:
+    """Wait until the file system of a folder has everything on disk, names included."""
+    together = _syncfs()
+    if together is None:
+        os.sync()
+        return
+    try:
+        file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        if together(file) != 0:
+            number = ctypes.get_errno()
+            raise _explained("syncing", folder, OSError(number, os.strerror(number)))
+    finally:
+        os.close(file)
 
 
 def _sync_files(paths: Sequence[Path]) -> None:

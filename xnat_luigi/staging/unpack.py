@@ -201,6 +201,7 @@ class _Unpacking:
         self.members: dict[bytes, _Member] = {}
         self.targets: set[Path] = set()
         self.total = 0
+        self.folders: set[Path] = set()
 
     def run(self) -> None:
         while (mark := self.stream.exactly(4)) == b"PK\3\4":
@@ -231,7 +232,7 @@ class _Unpacking:
         self._write(member, want)
 
     def _write(self, member: _Member, want: Want) -> None:
-        part = Part(Want(want.path), root=self.root)
+        part = Part(Want(want.path), root=self.root, folders=self.folders)
         self.done.append(Unpacked(member.name, part))
         size = 0
         for piece in self._content(member):

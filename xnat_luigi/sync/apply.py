@@ -17,6 +17,7 @@ from ..rest.records import Experiment, File, Resource
 from ..rest.services import refresh_catalog
 from ..staging.lock import slot, staged_lock
 from ..staging.manifest import verify
+from ..staging.save import sync_all
 from ..staging.sweep import sweep
 from ..transfer.carry import Carrier
 from ..transfer.fetch import DIGESTS, Fetched, Job, fetch_session
@@ -131,6 +132,7 @@ def apply(
         _settle(run, step)
     if plan.steps:
         sweep(plan.root)
+        sync_all(plan.root)
     seconds = round(time.monotonic() - begin, 3)
     reports = tuple(done[step.session.id] for step in plan.steps)
     return Report(plan.inventory.project, reports, plan.same, seconds, plan.deleted)

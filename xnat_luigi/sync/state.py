@@ -109,7 +109,7 @@ class State:
             "resources": str(resources),
         }
         path = self.folder(session.id) / SEEN
-        write_manifest(path, Manifest(origin, (), stamps), root=self.root)
+        write_manifest(path, Manifest(origin, (), stamps), sync=False, root=self.root)
 
     def forget(self, experiment_id: str, resource_id: str) -> None:
         """Remove the manifest of a resource that the server has no more."""
@@ -132,7 +132,7 @@ class State:
                 "experiment_id": experiment_id,
                 "experiment_label": label,
             }
-            write_manifest(path, Manifest(origin, kept), root=self.root)
+            write_manifest(path, Manifest(origin, kept), sync=False, root=self.root)
 
     def all_gone(self) -> Iterator[tuple[str, Entry]]:
         """All files of ours that the server has no more, with their experiment's ID."""

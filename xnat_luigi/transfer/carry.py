@@ -239,7 +239,7 @@ class Carrier:
         for part in parts:
             if part.want.path in self._displace:
                 self._put_aside(part)
-        for saved in publish(parts):
+        for saved in publish(parts, folders=False):
             self.saved[saved.path] = saved
             self.traffic.files += 1
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..exceptions import XNATError, XNATIntegrityError
 from ..rest.records import File
 from ..staging.manifest import Entry, Manifest, write_manifest
+from ..staging.save import sync_all
 from .carry import Carrier, Parcel
 from .layout import Origin
 from .standing import Job, Standing, digest_of, make_entry, place_all, refuse_clashes, sort_out
@@ -95,6 +96,7 @@ def fetch_resource(
     job = Job(origin, tuple(files), old, dict(stamps or {}))
     carrier = Carrier(conn, root, pulse=pulse)
     (done,) = fetch_session(carrier, [job], layout=layout, digests=digests)
+    sync_all(root)
     if done.error is not None:
         raise done.error
     return done
@@ -106,7 +108,9 @@ def fetch_session(
     """Bring several resources of one experiment, as few requests as pay off.
 
     A resource that cannot be completed has its reason in `Fetched.error`, keeps its old manifest,
-    and does not stop the others. What concerns all of them (an outage, a full disk) raises.
+    and does not stop the others. What concerns all of them (an outage, a full disk) raises. The
+    bytes of files are durable afterwards; for names and manifests the caller ends with
+    `save.sync_all`.
 
     Raises
     ------
@@ -177,5 +181,7 @@ def _finish(carrier: Carrier, job: Job, standing: Standing) -> Fetched:
     ordered = tuple(entries[file.path] for file in job.files)
     manifest = Manifest(job.origin.words(), ordered, dict(job.stamps))
     if manifest != job.old:
-        write_manifest(manifest_path(carrier.root, job.origin), manifest, root=carrier.root)
+        # Not synced: one that a loss of power cuts counts as absent, and its files are adopted.
+        path = manifest_path(carrier.root, job.origin)
+        write_manifest(path, manifest, sync=False, root=carrier.root)
     return Fetched(manifest, **facts)  # type: ignore[arg-type]
