@@ -34,7 +34,7 @@ def test_its_rules_and_code_are_in_order(tmp_path: Path) -> None:
     assert main(["new-pipeline", "mine", "--folder", str(tmp_path)]) == 0
     assert main(["qc", "explain", str(tmp_path / "mine" / "rules.toml")]) == 0
     for check in (
-        ["check", "--select", "E,F,W,B,UP"],
+        ["check", "--select", "E,F,W,B,UP", "--line-length", "100"],
         ["format", "--check", "--line-length", "100"],
     ):
         done = subprocess.run(
