@@ -10,6 +10,7 @@ script never names. Each session has classes of its own, since a class knows its
 from __future__ import annotations
 
 import inspect
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -125,6 +126,7 @@ class ClassModel:
         self._session = find
         # A plain function, as documented: the session these classes belong to (S-268).
         self.current_session: Callable[[], Any] = lambda: find()
+        self._lock = threading.RLock()
         self._built: dict[str, type] = {}
         self._reserved: dict[str, frozenset[str]] = {}
         self._names = model.names()
@@ -200,15 +202,20 @@ class ClassModel:
     def _class(self, record: ClassRecord) -> type:
         found = self._built.get(record.xsi_type)
         if found is None:
-            bases = self._bases(record)
-            found = type(record.name, bases, self._body(record, bases))
-            self._built[record.xsi_type] = found
+            with self._lock:  # threads of a script must get one and the same class
+                found = self._built.get(record.xsi_type)
+                if found is None:
+                    bases = self._bases(record)
+                    found = type(record.name, bases, self._body(record, bases))
+                    self._built[record.xsi_type] = found
         return found
 
     def _root(self, name: str) -> type:
         """The three classes at the top of all generated ones."""
-        found = self._built.get(name)
-        if found is None:
+        with self._lock:
+            found = self._built.get(name)
+            if found is not None:
+                return found
             base = getattr(core, name.removesuffix("Mixin"))
             body: dict[str, Any] = {
                 "__module__": __name__,
@@ -220,16 +227,18 @@ class ClassModel:
             found = type(name, (base,), body)
             self._built[name] = found
             self._reserved[name] = frozenset(dir(found))
-        return found
+            return found
 
     def _file_class(self) -> type:
-        found = self._built.get(FILE_TYPE)
-        if found is None:
+        with self._lock:
+            found = self._built.get(FILE_TYPE)
+            if found is not None:
+                return found
             body = {"__module__": __name__, "_XSI_TYPE": FILE_TYPE, "_CONTAINED_IN": "files"}
             body["__doc__"] = mixin.FileData.__doc__ or ""
             found = type("FileData", (mixin.FileData, self._root("XNATObjectMixin")), body)
             self._built[FILE_TYPE] = found
-        return found
+            return found
 
     def _bases(self, record: ClassRecord) -> tuple[type, ...]:
         if record.base:

@@ -51,7 +51,7 @@ def read_address(
         if path == bare or path.startswith((bare + "/", bare + "?")):
             path = path[len(bare) :] or "/"
             break
-    if not path.startswith("/"):
+    if not path.startswith("/") or path.startswith("//"):
         raise XNATValueError(
             f"{path.partition('?')[0]!r} is no address at {servers[0]}: give a path such as "
             "/data/projects"
