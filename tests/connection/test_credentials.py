@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -126,3 +129,9 @@ def test_a_password_without_a_user_is_refused(home: dict[str, str]) -> None:
 
 def test_A4_no_password_in_the_repr() -> None:
     assert "hush" not in repr(Credentials("ann", "hush"))
+
+
+@pytest.mark.parametrize("copy_", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_A4_credentials_are_not_pickled(copy_: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match="not pickled"):
+        copy_(Credentials("ann", "hush"))

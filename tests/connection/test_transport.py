@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
+import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from xnat_luigi.exceptions import (
     XNATIntegrityError,
     XNATIOError,
 )
+from xnat_luigi.standin import StandIn
 
 Wire = Callable[[bytes], tuple[str, list[bytes]]]
 
@@ -234,3 +238,23 @@ def test_S019_an_unchecked_certificate_is_warned_of_once(
             with pytest.raises(XNATConnectionError):
                 transport.send("GET", "/", wait=0.2)
     assert caplog.text.count("certificates of") == 1
+
+
+def test_the_sockets_of_a_thread_are_closed_with_it(standin: StandIn) -> None:
+    transport = Transport(standin.url)
+    before = len(os.listdir("/proc/self/fd"))
+
+    def ask() -> None:
+        transport.send("GET", "/data/auth", wait=5.0).read()
+
+    for _ in range(20):
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+    gc.collect()
+    assert len(transport._sessions) <= 1
+    deadline = time.monotonic() + 5
+    while len(os.listdir("/proc/self/fd")) > before + 4 and time.monotonic() < deadline:
+        time.sleep(0.01)  # the server's half
+    assert len(os.listdir("/proc/self/fd")) <= before + 4
+    transport.close()

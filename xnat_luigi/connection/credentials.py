@@ -12,6 +12,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..config import ENVIRONMENT
@@ -27,6 +28,9 @@ class Credentials:
     user: str
     password: str = field(repr=False)
     source: str = "argument"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("credentials are not pickled: each process finds its own")
 
 
 def find_credentials(

@@ -13,6 +13,7 @@ import platform
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -238,8 +239,7 @@ class Transport:
         self._verify = verify
         self._clock = clock
         self._local = threading.local()
-        self._sessions: list[requests.Session] = []
-        self._pid = os.getpid()
+        self._renew_sessions()
         if verify is False and self.server.startswith("https:"):
             logger.warning("certificates of %s are not checked (verify is off)", self.server)
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -307,22 +307,33 @@ class Transport:
         """
         made = Interface(self.server, cookie)
         self._set_up(made)
-        self._sessions.append(made)
+        self._remember(made)
         return made
 
     def close(self) -> None:
         """Close all sockets of this process."""
-        for session in self._sessions:
+        with self._guard:
+            sessions = list(self._sessions)
+            self._sessions.clear()
+        for session in sessions:
             session.close()
-        self._sessions.clear()
         self._local = threading.local()
 
     def forget(self) -> None:
         """Leave the sockets to the process that we were forked from, and open own ones."""
         # Not closed: over TLS that would say goodbye in the parent's name.
-        self._sessions = []
         self._local = threading.local()
+        self._renew_sessions()
+
+    def _renew_sessions(self) -> None:
+        # Held weakly: the sockets of a thread are closed when it ends.
+        self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self._guard = threading.Lock()
         self._pid = os.getpid()
+
+    def _remember(self, session: requests.Session) -> None:
+        with self._guard:
+            self._sessions.add(session)
 
     def _session(self) -> requests.Session:
         if self._pid != os.getpid():
@@ -332,7 +343,7 @@ class Transport:
             session = requests.Session()
             self._set_up(session)
             self._local.session = session
-            self._sessions.append(session)
+            self._remember(session)
         return session
 
     def _set_up(self, session: requests.Session) -> None:
