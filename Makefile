@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 PIP_QUIET := -q --disable-pip-version-check
 
-.PHONY: demo test check bench chaos-sync chaos-intake format venv peers browser docs clean
+.PHONY: demo test check bench chaos-sync chaos-intake chaos-derived format venv peers browser docs clean
 
 $(VENV)/.ready: setup.cfg pyproject.toml config/constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +54,10 @@ chaos-sync: $(VENV)/.ready
 STUDIES ?= 30
 chaos-intake: $(VENV)/.ready
 	$(BIN)/python -m tests.chaos.intake --studies $(STUDIES) --seed $(SEED)
+
+# SIGKILL at random moments of a processing run with four workers.
+chaos-derived: $(VENV)/.ready
+	$(BIN)/python -m tests.chaos.derived --kills $(KILLS) --seed $(SEED)
 
 # The reference, made from the docstrings: build/reference/index.html.
 docs: $(VENV)/.ready
