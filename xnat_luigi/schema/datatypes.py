@@ -45,7 +45,7 @@ def convert_to(value: Any, type_: str) -> Any:
     XNATValueError
         The value is none of that type; the message names both.
     """
-    convert = _TO.get(type_, as_meant)
+    convert: Callable[[Any], Any] = _TO.get(type_, as_meant)
     try:
         return convert(value)
     except (ValueError, TypeError, OverflowError) as error:
