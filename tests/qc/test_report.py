@@ -1,12 +1,9 @@
-"""Reports: pictures, the session's page, the index; in a real browser where there is one."""
+"""Reports: pictures, the session's page, the index; what a browser makes of them: tests/browser."""
 
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -139,82 +136,6 @@ def test_an_index_over_all_sessions_worst_first(tmp_path: Path) -> None:
     ]
     assert found[0].href == "P1/S001_MR2.html" and (tmp_path / "out" / found[0].href).exists()
     assert "S001_MR2" in write_index(tmp_path / "out").read_text()
-
-
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    if not (CHROMIUM.exists() and DRIVER.exists()):
-        if os.environ.get("CI") == "true":
-            pytest.fail("chromium and chromium-driver are required when CI=true")
-        pytest.skip("chromium and chromium-driver are not installed")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    profile = tmp_path / "profile"
-    for word in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        "--window-size=1100,900",
-        f"--user-data-dir={profile}",
-    ):
-        options.add_argument(word)
-    driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-        shutil.rmtree(profile, ignore_errors=True)
-
-
-def test_both_pages_in_a_browser(tmp_path: Path, browser: Any) -> None:
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-
-    out = tmp_path / "out"
-    report(out, tmp_path / "a", parse_rules(""), session="S001_MR1")
-    report(out, tmp_path / "b", session="S001_MR2")
-    browser.get((out / "index.html").as_uri())
-
-    def shown(table: str) -> list[str]:
-        rows = browser.find_elements(By.CSS_SELECTOR, f"#{table} tbody tr")
-        return [row.text for row in rows if row.is_displayed()]
-
-    def press(status: str) -> Any:
-        return browser.find_element(By.CSS_SELECTOR, f"button[data-status={status}]")
-
-    assert len(shown("sessions")) == 2
-    assert browser.find_element(By.ID, "summary").text == "2 of 2 sessions shown"
-    press("fail").click()
-    assert len(shown("sessions")) == 1 and "S001_MR1" in shown("sessions")[0]
-    press("fail").send_keys(Keys.ENTER)  # the keyboard does what the mouse does
-    assert len(shown("sessions")) == 2
-    browser.find_element(By.ID, "find").send_keys("mr2 flair")
-    assert len(shown("sessions")) == 1 and "S001_MR2" in shown("sessions")[0]
-    browser.save_screenshot(str(tmp_path / "index.png"))
-
-    browser.find_element(By.LINK_TEXT, "S001_MR2").click()
-    assert browser.find_element(By.ID, "verdict").text.endswith("fail")
-    before = len(shown("findings"))
-    press("pass").click()
-    after = shown("findings")
-    assert 0 < len(after) < before and all("pass" not in row.split()[:2] for row in after)
-    images = browser.find_elements(By.TAG_NAME, "img")
-    loaded = [browser.execute_script("return arguments[0].naturalWidth", one) for one in images]
-    assert len(loaded) == 8 and all(loaded)
-    browser.save_screenshot(str(tmp_path / "session.png"))
-    assert (tmp_path / "session.png").stat().st_size > 10_000
-    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 def test_a_cut_file_shows_up_in_the_page(tmp_path: Path) -> None:

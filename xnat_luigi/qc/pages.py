@@ -20,7 +20,8 @@ h1 { font-size: 1.45rem; margin: .2rem 0; } h2 { font-size: 1.1rem; margin: 1.6r
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; font-weight: 600; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-th { background: #eef0f3; position: sticky; top: 0; }
+th { background: #eef0f3; position: sticky; top: 0; white-space: nowrap; }
+td.name { min-width: 7rem; }
 td.status { white-space: nowrap; font-weight: 600; }
 .strip { display: flex; gap: .5rem; flex-wrap: wrap; margin: 0; padding: 0; list-style: none; }
 .strip figure { margin: 0; } .strip img { background: #000; display: block; image-rendering: auto; }
@@ -32,6 +33,8 @@ td.status { white-space: nowrap; font-weight: 600; }
 .tools input, .tools select { font: inherit; padding: .25rem .4rem; border: 2px solid var(--line); }
 :focus-visible { outline: 3px solid #0060b5; outline-offset: 2px; }
 .quiet { color: #4a5058; } details summary { cursor: pointer; }
+@media (max-width: 42rem) { th { white-space: normal; } td.name { min-width: 0; }
+  th, td { padding: .3rem; overflow-wrap: anywhere; } }
 @media print { .tools { display: none; } }
 """
 
@@ -48,8 +51,21 @@ SESSION = """<!doctype html>
 {% for reason in verdict.reasons %}<li>{{ reason }}</li>{% endfor %}</ul>
 {% else %}<p>Every rule is met.</p>{% endif %}
 </section>
-{% for title, lines in notes %}<section><h2>{{ title }}</h2>
-<ul>{% for line in lines %}<li>{{ line }}</li>{% endfor %}</ul></section>{% endfor %}
+<section><h2>Pictures</h2>
+{% for series in strips %}<h3>{{ series.title }}</h3>
+<ul class="strip">{% for one in series.thumbnails %}<li><figure>
+{%- if one.png %}
+<img src="{{ one.data_uri }}" alt="{{ series.title }}, {{ one.caption }}">{% endif -%}
+<figcaption>{{ one.caption }}</figcaption></figure></li>{% endfor %}</ul>
+{% else %}<p>There is no series to show.</p>{% endfor %}</section>
+{% if expected %}<section><h2>Expected beside what came</h2>
+<table id="expected"><thead><tr><th scope="col">Status</th><th scope="col">Series</th>
+<th scope="col">Expected</th><th scope="col">Came</th></tr></thead><tbody>
+{% for line in expected %}<tr><td class="status {{ line.status }}">
+{{ sign[line.status] }} {{ line.status }}</td>
+<td>{{ line.name }}</td><td>{{ line.wanted }}</td>
+<td>{% for one in line.came %}{{ one }}<br>{% else %}none{% endfor %}</td></tr>
+{% endfor %}</tbody></table></section>{% endif %}
 <section><h2>Rules</h2>
 <div class="tools" role="group" aria-label="show findings">
 {% for name in ("fail", "warn", "pass") %}<button type="button" data-status="{{ name }}"
@@ -64,21 +80,8 @@ SESSION = """<!doctype html>
 {% for path in found.files %}{{ path }}<br>{% endfor %}</details>{% endif %}</td>
 <td>{{ found.found }}</td><td>{{ found.wanted }}</td></tr>
 {% endfor %}</tbody></table></section>
-{% if expected %}<section><h2>Expected beside what came</h2>
-<table id="expected"><thead><tr><th scope="col">Status</th><th scope="col">Series</th>
-<th scope="col">Expected</th><th scope="col">Came</th></tr></thead><tbody>
-{% for line in expected %}<tr><td class="status {{ line.status }}">
-{{ sign[line.status] }} {{ line.status }}</td>
-<td>{{ line.name }}</td><td>{{ line.wanted }}</td>
-<td>{% for one in line.came %}{{ one }}<br>{% else %}none{% endfor %}</td></tr>
-{% endfor %}</tbody></table></section>{% endif %}
-<section><h2>Pictures</h2>
-{% for series in strips %}<h3>{{ series.title }}</h3>
-<ul class="strip">{% for one in series.thumbnails %}<li><figure>
-{%- if one.png %}
-<img src="{{ one.data_uri }}" alt="{{ series.title }}, {{ one.caption }}">{% endif -%}
-<figcaption>{{ one.caption }}</figcaption></figure></li>{% endfor %}</ul>
-{% else %}<p>There is no series to show.</p>{% endfor %}</section>
+{% for title, lines in notes %}<section><h2>{{ title }}</h2>
+<ul>{% for line in lines %}<li>{{ line }}</li>{% endfor %}</ul></section>{% endfor %}
 <p class="quiet">Made by xnat-luigi {{ version }} on {{ made }}.</p>
 </main>
 <script>
@@ -114,7 +117,7 @@ INDEX = """<!doctype html>
 <th scope="col">Checked</th></tr></thead><tbody>
 {% for one in sessions %}<tr data-status="{{ one.status }}" data-project="{{ one.project }}">
 <td class="status {{ one.status }}">{{ sign[one.status] }} {{ one.status }}</td>
-<td><a href="{{ one.href }}">{{ one.session }}</a></td><td>{{ one.subject }}</td>
+<td class="name"><a href="{{ one.href }}">{{ one.session }}</a></td><td>{{ one.subject }}</td>
 <td>{{ one.project }}</td>
 <td>{% for reason in one.reasons %}{{ reason }}<br>{% endfor %}</td><td>{{ one.made }}</td></tr>
 {% endfor %}</tbody></table>
