@@ -28,6 +28,7 @@ COMMANDS: tuple[str, ...] = (
     "prune",
     "clean",
     "integrity",
+    "copy_project",
     "intake",
     "qc",
     "run",

@@ -260,6 +260,9 @@ def _xml(tag: str, entry: dict[str, Any], head: str, xsi_type: str | None) -> st
         if key.startswith("xnat_"):
             own += f"<!--hidden_fields[{key}={quoteattr(str(value))}]-->"
             continue
+        if tag == f"xnat:{key}":  # an element with text and attributes: a custom variable, an alias
+            own += escape(str(value))
+            continue
         node = tree
         *above, last = key.split("/")
         for part in above:
