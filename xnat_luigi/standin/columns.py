@@ -63,6 +63,15 @@ SHORTCUTS: dict[str, dict[str, str]] = {
     },
 }
 SHORTCUTS["assessor"] = SHORTCUTS["experiment"]
+_SHORT = {
+    (kind, path.lower()): name
+    for kind in ("experiment", "assessor")
+    for name, path in (
+        ("subject_ID", "xnat:subjectAssessorData/subject_ID"),
+        *((name, f"xnat:imageSessionData/{name}") for name in ("UID", "scanner", "modality")),
+    )
+}
+"""Paths that have a shortcut: its name is the column's key (A 3.3). Not all are determined."""
 SCAN_KEY = "xnat_imagescandata_id"
 _ABSTRACT = {"xnat:experimentdata", "xnat:subjectassessordata", "xnat:imagesessiondata"}
 
@@ -93,7 +102,8 @@ def read_column(kind: str, name: str) -> Column | None:
         known = plain.lower().startswith(free) or not knows(typed)
         if not known and field_type(typed, plain) is None:
             raise UnknownColumn(name)
-        return Column(name.lower(), xsi_type.lower(), path.lower())
+        key = _SHORT.get((kind, name.lower()), name.lower())
+        return Column(key, xsi_type.lower(), path.lower())
     path = name if name == SCAN_KEY else SHORTCUTS[kind].get(name, "")
     return Column(name, "", path.lower()) if path else None
 

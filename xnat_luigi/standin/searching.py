@@ -19,7 +19,7 @@ from .state import Item, State
 from .types import is_a, known_types
 from .wire import Refusal
 
-__all__ = ["Field", "Search", "display_fields", "kind_of", "read_search", "run"]
+__all__ = ["Field", "Search", "describe_search", "display_fields", "kind_of", "read_search", "run"]
 
 XDAT = "{http://nrg.wustl.edu/security}"
 _PROJECT = {
@@ -139,6 +139,16 @@ def read_search(content: bytes) -> Search:
     fields = tuple({one.key: one for one in _fields(root, xsi_type)}.values())
     sets = [_condition_set(one) for one in root.findall(XDAT + "search_where")]
     return Search(xsi_type, fields, lambda state, item: all(one(state, item) for one in sets))
+
+
+def describe_search(content: bytes) -> dict[str, str]:
+    """What a listing of saved searches says about one."""
+    root = ElementTree.fromstring(content)
+    return {
+        "brief_description": root.get("brief-description", ""),
+        "description": root.get("description", ""),
+        "root_element_name": (root.findtext(XDAT + "root_element_name") or "").strip(),
+    }
 
 
 def _fields(root: ElementTree.Element, xsi_type: str) -> Iterator[Field]:

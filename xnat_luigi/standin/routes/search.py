@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..render.tables import table
-from ..searching import display_fields, kind_of, read_search, run
+from ..searching import describe_search, display_fields, kind_of, read_search, run
 from ..state import Item, State
 from ..types import element_of, known_types
 from ..wire import Answer, Refusal, Request
@@ -151,9 +151,10 @@ def list_saved(request: Request, state: State) -> Answer:
     """The caller's saved searches."""
     state.part(Searches)
     found = state.store.rows(
-        "SELECT id FROM saved_search WHERE owner = ? ORDER BY id", request.user
+        "SELECT id, document FROM saved_search WHERE owner = ? ORDER BY id", request.user
     )
-    return table(request, ("id",), [{"id": row["id"]} for row in found])
+    rows = [{"id": row["id"], **describe_search(bytes(row["document"]))} for row in found]
+    return table(request, ("id", "brief_description", "description", "root_element_name"), rows)
 
 
 def _saved(request: Request, state: State) -> bytes:
