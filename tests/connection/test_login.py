@@ -222,3 +222,29 @@ def test_a_load_balancer_s_cookie_is_sent_back(standin: StandIn, tried: Connect)
     conn.request("GET", "/data/projects", query={"format": "json"})
     second = conn.request("GET", "/data/projects", query={"format": "json"}).response
     assert "AWSALB=node-2" in second.request.headers["Cookie"]
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Your password has expired. Please renew it.", XNATExpiredCredentialsError),
+        ("Site has not yet been configured.", XNATLoginFailedError),
+    ],
+)
+def test_A1_3_a_403_at_the_login_says_why(
+    standin: StandIn, tried: Connect, words: str, kind: type[Exception]
+) -> None:
+    standin.faults.add(Fault(path=LOGIN, status=403, body=f"<html><h3>{words}</h3></html>"))
+    with pytest.raises(kind, match=r"expired|configured"):
+        tried().connection.logged_in()
+
+
+def test_A1_3_a_login_that_is_sent_to_https_names_the_address(
+    standin: StandIn, tried: Connect
+) -> None:
+    target = "https://xnat.example.org/app/template/Index.vm;jsessionid=ABC?x=secret"
+    standin.faults.add(Fault(path=LOGIN, redirect=target))
+    with pytest.raises(XNATResponseError, match=r"use that address.*xnat\.example\.org") as caught:
+        tried().connection.logged_in()
+    assert "ABC" not in str(caught.value)
+    assert "secret" not in str(caught.value)

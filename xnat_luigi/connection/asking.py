@@ -19,7 +19,7 @@ from .answer import Answer, Wait, detail_of
 from .retry import RETRIED
 from .transport import Body, Query, shown
 
-__all__ = ["Sending", "Timeout", "page_error", "refusal", "unclear"]
+__all__ = ["Sending", "Timeout", "elsewhere", "page_error", "refusal", "unclear"]
 
 Timeout = Wait | float | tuple[float | None, float | None]
 """a row of the policy, or seconds of silence, or (seconds to connect, seconds of silence)"""
@@ -101,8 +101,16 @@ def refusal(where: str, answer: Answer, until: float | None = None) -> XNATRespo
     else:
         kind = _CLASSES.get(status, XNATResponseError)
     if status in _ELSEWHERE:
-        said = ": it sends us elsewhere, which is not followed; is the address right?"
+        where = elsewhere(answer) or "nowhere"
+        said = f": it sends us to {where}, which is not followed; is the address right?"
     return kind(f"{where}: {status}{said}", **_facts(answer, detail))
+
+
+def elsewhere(answer: Answer) -> str:
+    """Where a redirect leads, as it may stand in a message; nothing where it is none."""
+    if answer.status not in _ELSEWHERE:
+        return ""
+    return shown(answer.headers.get("Location", ""))[:200]
 
 
 def page_error(where: str, answer: Answer) -> XNATPageError:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from .. import uris
 from ..exceptions import XNATExpiredCredentialsError, XNATLoginFailedError, XNATResponseError
-from .answer import Answer, is_login_page, is_page
-from .asking import Sending
+from .answer import Answer, detail_of, is_login_page, is_page
+from .asking import Sending, elsewhere
 from .credentials import Credentials
 
 __all__ = ["GUEST", "check_not_sent_away", "is_lost", "open_guest", "open_session", "who"]
@@ -42,21 +42,23 @@ def open_session(
     # Repeated on outages: a login that was answered into the void leaves a session behind that
     # ends by itself, which is better than a night's work that ends.
     answer = ask(Sending("PUT", uris.LOGIN, form=form))
-    if answer.status in (401, 403):
+    if answer.status == 401:
         raise XNATLoginFailedError(
             f"{server} refuses user {credentials.user!r} (from {credentials.source}): wrong "
             "password, or too many open sessions. Not tried again, since accounts get locked"
         )
     check_not_sent_away(server, credentials.user, answer)
+    if answer.status == 403:  # the site is not set up, the password has expired, ... (A 0.3, A 1.3)
+        said = detail_of(answer.content)
+        if "expired" in said.lower():
+            raise XNATExpiredCredentialsError(
+                f"the password of {credentials.user!r} at {server} has expired: renew it there"
+            )
+        raise XNATLoginFailedError(f"{server} refuses user {credentials.user!r}: {said or '403'}")
     if answer.status == 400 and provider:
         raise XNATLoginFailedError(f"{server} does not know the login provider {provider!r}")
     if answer.status != 200:
-        raise XNATResponseError(
-            f"PUT {server}{uris.LOGIN}: {answer.status}; is this the address of an XNAT server?",
-            status=answer.status,
-            method="PUT",
-            path=uris.LOGIN,
-        )
+        raise _no_xnat(server, answer)
     return _session_in(answer, server)
 
 
@@ -70,13 +72,19 @@ def open_guest(ask: _Ask, server: str) -> str:
             "~/.netrc"
         )
     if answer.status != 200:
-        raise XNATResponseError(
-            f"GET {server}{uris.JSESSION}: {answer.status}; is this the address of an XNAT server?",
-            status=answer.status,
-            method="GET",
-            path=uris.JSESSION,
-        )
+        raise _no_xnat(server, answer)
     return _session_in(answer, server)
+
+
+def _no_xnat(server: str, answer: Answer) -> XNATResponseError:
+    where = elsewhere(answer)
+    hint = f"use that address if it is right: {where}" if where else "is this an XNAT server?"
+    return XNATResponseError(
+        f"{answer.method} {server}{answer.path}: {answer.status}; {hint}",
+        status=answer.status,
+        method=answer.method,
+        path=answer.path,
+    )
 
 
 def _session_in(answer: Answer, server: str) -> str:
