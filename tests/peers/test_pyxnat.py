@@ -85,6 +85,20 @@ def test_A5_4_share_settings_members(site: Site, peer: Peer) -> None:
     }
 
 
+def test_A5_2_custom_variables_and_names(site: Site, peer: Peer) -> None:
+    assert site.standin is not None
+    site.standin.add_session("P1", "S1", "S1_MR1", scans={"1": "T1"})
+    assert peer(SCRIPT, "variables", project="P1") == {
+        "status": "passed",
+        "other": "words",
+        "count": 2,
+        "renamed": True,
+        "document": True,
+        "version": "1.8.10",
+        "shown": True,
+    }
+
+
 def test_B9_search(site: Site, peer: Peer) -> None:
     assert site.standin is not None
     for label in ("A_MR1", "A_MR2", "B_MR1"):

@@ -82,11 +82,18 @@ class UnknownColumn(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its key in the answer, the type its path begins with, the path in lower case."""
+    """One column: its key in the answer, the type its path begins with, the path in lower case.
+
+    `variable` is the name in `fields/field[name=...]/field`: that custom variable only.
+    """
 
     key: str
     xsi_type: str
     path: str
+    variable: str = ""
+
+
+_VARIABLE = re.compile(r"fields/field\[name=['\"]?([^'\"\]]+)['\"]?\]/field\Z", re.IGNORECASE)
 
 
 def read_column(kind: str, name: str) -> Column | None:
@@ -103,6 +110,9 @@ def read_column(kind: str, name: str) -> Column | None:
         if not known and field_type(typed, plain) is None:
             raise UnknownColumn(name)
         key = _SHORT.get((kind, name.lower()), name.lower())
+        named = _VARIABLE.match(path)
+        if named:
+            return Column(key, xsi_type.lower(), "fields/field/field", named[1].lower())
         return Column(key, xsi_type.lower(), path.lower())
     path = name if name == SCAN_KEY else SHORTCUTS[kind].get(name, "")
     return Column(name, "", path.lower()) if path else None
@@ -198,6 +208,8 @@ def rows_of(
     asked = list(columns)
     single: dict[str, Any] = {}
     groups: dict[str, list[Column]] = {}
+    named = [column for column in asked if column.variable]
+    asked = [column for column in asked if not column.variable]
     for column in asked:
         name = (
             ""
@@ -212,6 +224,7 @@ def rows_of(
             single[column.key] = _simple(state, item, column, project)
     if "scan/file" in groups:
         groups["scan/file"] += groups.pop("scan", [])
+    single.update({column.key: _variable(item, column.variable) for column in named})
     if not groups:
         return [single]
     members = [_members(state, item, name, wanted) for name, wanted in groups.items()]
@@ -219,6 +232,13 @@ def rows_of(
         {**single, **{k: v for part in parts for k, v in part.items()}}
         for parts in itertools.product(*members)
     ]
+
+
+def _variable(item: Item, name: str) -> Any:
+    for member in _lowered(item.children).get("fields/field", ()):
+        if str(_lowered(member).get("name", "")).lower() == name:
+            return _lowered(member).get("field", "")
+    return ""
 
 
 def _members(state: State, item: Item, name: str, columns: list[Column]) -> list[dict[str, Any]]:

@@ -163,6 +163,32 @@ def share(facts: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def variables(facts: dict[str, Any]) -> dict[str, Any]:
+    """Custom variables, renaming, the helpers after archiving, the item's document."""
+    found: dict[str, Any] = {}
+    key = "xnat:mrSessionData/fields/field[name={}]/field"
+    with connect(facts) as site:
+        subject = site.select.project(facts["project"]).subject("S1")
+        experiment = subject.experiment("S1_MR1")
+        experiment.attrs.set(key.format("qc_status"), "failed")
+        experiment.attrs.set(key.format("qc_status"), "passed")
+        experiment.attrs.set(key.format("other"), "words")
+        found["status"] = experiment.attrs.get(key.format("qc_status"))
+        found["other"] = experiment.attrs.get(key.format("other"))
+        found["count"] = len(experiment.xpath("//xnat:field"))
+        experiment.attrs.set("label", "NEW")
+        subject.attrs.set("label", "NEWS")
+        experiment = site.select.project(facts["project"]).subject("NEWS").experiment("NEW")
+        found["renamed"] = experiment.exists()
+        experiment.trigger_pipelines()
+        experiment.fix_scan_types()
+        experiment.pull_data_from_headers()
+        found["document"] = b"MRSession" in experiment.get()
+        found["version"] = site.version()["version"]
+        found["shown"] = "`NEW`" in repr(experiment)
+    return found
+
+
 def search(facts: dict[str, Any]) -> dict[str, Any]:
     """Types, fields, searches with conditions, saved searches."""
     found: dict[str, Any] = {}
@@ -254,6 +280,7 @@ if __name__ == "__main__":
             "listings": listings,
             "upload": upload,
             "share": share,
+            "variables": variables,
             "search": search,
             "prearchive": prearchive,
         }
