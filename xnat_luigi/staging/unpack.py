@@ -9,6 +9,7 @@ reader and not a library: docs/decisions/0003.
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _ENCRYPTED = 0x2041  # encrypted, strongly encrypted, masked directory
 _DESCRIPTOR = 0x0008
 _UTF8 = 0x0800
 _SYMLINK = 0o120000
+_BAD_NAME = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,7 @@ def check_member_name(name: str) -> None:
     steps = name.split("/")
     bad = (
         any(step in {"", ".", ".."} for step in steps)
-        or "\\" in name
-        or any(ord(c) < 32 or ord(c) == 127 for c in name)
+        or _BAD_NAME.search(name) is not None
         or (len(steps[0]) == 2 and steps[0][1] == ":")
     )
     if bad:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exceptions import XNATError, XNATIntegrityError
@@ -118,14 +118,12 @@ def fetch_session(
         A name is refused, or two files would lie at one place; nothing was fetched.
     """
     root = carrier.root
-    everywhere: list[PurePosixPath] = []
-    for job in jobs:
-        places = place_all(job, root, layout).values()
-        everywhere += [PurePosixPath(path.relative_to(root)) for path in places]
+    places = {job.origin.resource_id: place_all(job, layout) for job in jobs}
+    everywhere = [one for some in places.values() for one in some.values()]
     refuse_clashes(everywhere, jobs[0].origin.experiment_label if jobs else "")
     errors = {job.origin.resource_id: _refuse_bare(job, digests) for job in jobs}
     standings = {
-        job.origin.resource_id: sort_out(job, root, layout)
+        job.origin.resource_id: sort_out(job, root, places[job.origin.resource_id])
         for job in jobs
         if errors[job.origin.resource_id] is None
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from ..exceptions import XNATUnsafeNameError, XNATValueError
 
-__all__ = ["LAYOUTS", "Origin", "check_layout", "place", "prove_apart"]
+__all__ = ["LAYOUTS", "Origin", "check_layout", "place", "placer", "prove_apart"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ resources."""
 
 _SESSION_WORDS = frozenset({"project", "subject", "session"})
 _FIELD = re.compile(r"\{([a-z_]+)\}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BAD = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]")
+"""separators, control characters, and halves of characters, which no file system takes"""
 
 
 def place(origin: Origin, path: str, layout: str = "documented") -> PurePosixPath:
@@ -66,20 +68,32 @@ def place(origin: Origin, path: str, layout: str = "documented") -> PurePosixPat
     XNATValueError
         The template has an unknown field, or no `{path}`.
     """
+    return PurePosixPath(placer(origin, layout)(path))
+
+
+def placer(origin: Origin, layout: str) -> Callable[[str], str]:
+    """As `place`, for the many files of one resource: what is the same for all is done once."""
     template = check_layout(layout)
-    words = _words(origin, path)
-    names = set(_FIELD.findall(template))
-    for name in names - {"path", "place"}:
-        _check(words[name], path)
-    filled = _fill(template, words)
-    parts = [part for part in filled.split("/") if part]
-    if path.startswith("/") or "" in path.split("/"):
-        raise XNATUnsafeNameError(f"{path[:120]!r} is refused: it is absolute or has an empty part")
-    for part in parts:
-        _check(part, path)
-    return PurePosixPath(*parts)
+    words = _words(origin, "")
+    for name in set(_FIELD.findall(template)) - {"path", "place"}:
+        _check(words[name], "")
+    filled = _fill(template.removesuffix("{path}"), words)
+    before, _, begin = filled.rpartition("/")
+    folders = [part for part in before.split("/") if part]
+    for part in folders:
+        _check(part, "")
+    folder = "".join(part + "/" for part in folders)
+
+    def find(path: str) -> str:
+        inside = begin + path
+        for part in inside.split("/"):
+            _check(part, path)
+        return folder + inside
+
+    return find
 
 
+@lru_cache(maxsize=64)
 def check_layout(layout: str) -> str:
     """The template of a layout.
 
@@ -148,12 +162,16 @@ def _fill(template: str, words: Mapping[str, str]) -> str:
 
 
 def _check(part: str, path: str) -> None:
-    bad = part in (".", "..", ".xnat-luigi") or "/" in part or "\\" in part
-    if bad or _CONTROL.search(part) or len(part.encode()) > 255:
+    bad = part in ("", ".", "..", ".xnat-luigi") or _BAD.search(part) is not None
+    if bad or (len(part) > 60 and _is_long(part)):
         raise XNATUnsafeNameError(
             f"{path[:120]!r}: the part {part[:80]!r} is refused, it would leave its folder or is "
             "no name for a file"
         )
+
+
+def _is_long(part: str) -> bool:
+    return len(part.encode(errors="surrogatepass")) > 255
 
 
 def _words(origin: Origin, path: str) -> dict[str, str]:

@@ -15,14 +15,14 @@ import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ..exceptions import XNATUnsafeNameError
 from ..rest.records import File
 from ..staging.manifest import Entry, Manifest, hash_file, verify_and_refresh
 from ..staging.save import Saved, Want, move, take_over
 from ..staging.sweep import find_leftovers
-from .layout import Origin, place
+from .layout import Origin, placer
 
 __all__ = ["Job", "Standing", "Wanted", "make_entry", "sort_out"]
 
@@ -84,19 +84,19 @@ def make_entry(file: File, saved: Saved, root: Path) -> Entry:
     return Entry(path, saved.size, saved.md5, saved.mtime_ns, saved.inode, file.path, proof)
 
 
-def sort_out(job: Job, root: Path, layout: str) -> Standing:
-    """Compare a listing with manifest and disk. Files whose place changed are moved.
+def sort_out(job: Job, root: Path, places: Mapping[str, str]) -> Standing:
+    """Compare a listing with manifest and disk. Files whose place has changed are moved.
 
-    Raises
-    ------
-    XNATUnsafeNameError
-        A name is refused, or two files would lie at one place. Nothing was touched.
+    Parameters
+    ----------
+    places : mapping
+        As `place_all` gives them.
     """
-    targets = place_all(job, root, layout)
     known, faults = _known(job, root)
     found = Standing()
     for file in job.files:
-        target = targets[file.path]
+        inside = places[file.path]
+        target = root / inside
         entry = known.get(file.path)
         kind = faults.get(entry.path) if entry is not None else None
         if entry is not None and _same(entry, file):
@@ -104,41 +104,43 @@ def sort_out(job: Job, root: Path, layout: str) -> Standing:
                 found.drifted.append(entry.path)
                 found.kept[file.path] = entry
                 continue
-            if kind is None and _brought_home(entry, target, root, found):
-                found.kept[file.path] = replace(entry, path=_inside(target, root))
+            if kind is None and _brought_home(entry, inside, root, found):
+                same = entry.path == inside
+                found.kept[file.path] = entry if same else replace(entry, path=inside)
                 continue
         saved = _adopt(file, target, root)
         if saved is not None:
             found.kept[file.path] = make_entry(file, saved, root)
             found.adopted += 1
             continue
-        ours = entry is not None and entry.path == _inside(target, root) and kind != "drifted"
+        ours = entry is not None and entry.path == inside and kind != "drifted"
         there = os.path.lexists(target)
         found.wanted.append(Wanted(file, target, displace=there and not ours))
     return found
 
 
-def place_all(job: Job, root: Path, layout: str) -> dict[str, Path]:
-    """The place of every file of a job.
+def place_all(job: Job, layout: str) -> dict[str, str]:
+    """The place of every file of a job, below the root.
 
     Raises
     ------
     XNATUnsafeNameError
         Two files, or a file and a folder, would lie at one place (fault row D6).
     """
-    places = {file.path: place(job.origin, file.path, layout) for file in job.files}
-    refuse_clashes(places.values(), f"{job.origin.experiment_label} {job.origin.resource_label}")
+    find = placer(job.origin, layout)
+    places = {file.path: find(file.path) for file in job.files}
+    where = f"{job.origin.experiment_label} {job.origin.resource_label}"
+    refuse_clashes(places.values(), where)
     if len(places) < len(job.files):
         raise XNATUnsafeNameError(
-            f"{job.origin.experiment_label} {job.origin.resource_label}: the server lists a file "
-            "twice; refresh its catalog there"
+            f"{where}: the server lists a file twice; refresh its catalog there"
         )
-    return {path: root / one for path, one in places.items()}
+    return places
 
 
-def refuse_clashes(places: Iterable[PurePosixPath], where: str) -> None:
+def refuse_clashes(places: Iterable[str], where: str) -> None:
     """Refuse places of which two are equal, or one is a folder of another."""
-    names = sorted(str(one).split("/") for one in places)
+    names = sorted(one.split("/") for one in places)
     for before, after in itertools.pairwise(names):
         if after[: len(before)] == before:
             raise XNATUnsafeNameError(
@@ -163,19 +165,16 @@ def _same(entry: Entry, file: File) -> bool:
     return not digest or digest == entry.md5
 
 
-def _inside(target: Path, root: Path) -> str:
-    return target.relative_to(root).as_posix()
-
-
-def _brought_home(entry: Entry, target: Path, root: Path, found: Standing) -> bool:
+def _brought_home(entry: Entry, inside: str, root: Path, found: Standing) -> bool:
     """Whether a proven file lies at its place; one whose place has changed is moved there."""
-    if entry.path == _inside(target, root):
+    if entry.path == inside:
         return True
+    target = root / inside
     if os.path.lexists(target):
         return False
     move(root / entry.path, target, root=root)
     found.moved += 1
-    log.info("%s moved to %s", entry.path, target)
+    log.info("%s moved to %s", entry.path, inside)
     return True
 
 
