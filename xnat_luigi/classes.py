@@ -151,6 +151,19 @@ class ClassModel:
             return self._file_class()
         return self._class(self._model.find(xsi_type))
 
+    def concrete(self, xsi_type: str) -> str:
+        """The type an object has that is not there yet, where the schema declares an abstract one.
+
+        A subject without demographics gets `xnat:demographicData` in place of
+        `xnat:abstractDemographicData`. Where several types derive from one, it stays.
+        """
+        record = self._model.classes.get(xsi_type)
+        local = xsi_type.rpartition(":")[2]
+        if record is None or not (record.abstract or local.startswith("abstract")):
+            return xsi_type
+        derived = [one.xsi_type for one in self._model if one.base == xsi_type]
+        return derived[0] if len(derived) == 1 else xsi_type
+
     def build_all(self) -> list[type]:
         """Build every class now; all of them, bases first."""
         return [self._class(record) for record in self._model]

@@ -126,3 +126,37 @@ def test_S141_the_xpath_leads_to_the_field_that_is_set(session: Any) -> None:
     assert scan.parameters.tr == 2000.0
     assert scan.parameters.voxel_res.x == 0.5
     assert "tr" in dir(scan.parameters)
+
+
+def test_S116_keys_and_fields_are_offered_to_interactive_shells(session: Any) -> None:
+    project = session.projects["P"]
+    assert session.projects._ipython_key_completions_() == ["P"]
+    subject = project.subjects["S"]
+    assert project.subjects._ipython_key_completions_() == [subject.id, "S"]
+    assert {"demographics", "experiments", "fields", "share", "label"} <= set(dir(subject))
+    assert {"gender", "yob"} <= set(dir(subject.demographics))
+    assert {"scans", "assessors", "date", "download_dir"} <= set(dir(subject.experiments["MR"]))
+    assert inspect.signature(type(subject).share).parameters.keys() >= {"project", "label"}
+
+
+def test_S139_fields_of_nested_objects_that_are_not_there_yet(session: Any) -> None:
+    subject = session.classes.SubjectData(parent=session.projects["P"], label="NEW")
+    assert subject.demographics.gender is None
+    subject.demographics.gender = "female"
+    subject.demographics.yob = 1980
+    subject.clearcache()
+    assert (subject.demographics.gender, subject.demographics.yob) == ("female", 1980)
+    del subject.demographics.yob
+    subject.clearcache()
+    assert (subject.demographics.gender, subject.demographics.yob) == ("female", None)
+    assert type(subject.demographics) is session.classes.DemographicData
+
+
+def test_S133_what_is_no_field_is_refused_and_not_set_silently(session: Any) -> None:
+    subject = session.projects["P"].subjects["S"]
+    with pytest.raises(AttributeError, match="SubjectData has no field 'gender'"):
+        subject.gender = "female"
+    with pytest.raises(AttributeError, match="no field 'demografics'"):
+        subject.demografics = None
+    subject.experiments["MR"].note = "set"
+    assert subject.experiments["MR"].note == "set"

@@ -133,6 +133,10 @@ class XNATBaseListing(Mapping[Any, Any], Sequence[Any]):
         except TypeError:  # cannot be hashed, so it is no key
             return False
 
+    def _ipython_key_completions_(self) -> list[Any]:
+        """What an interactive shell offers behind `listing["` (S-116)."""
+        return list(dict.fromkeys([*self.data, *self.key_map]))
+
     def __reversed__(self) -> Iterator[Any]:
         return iter(list(self.data)[::-1])
 

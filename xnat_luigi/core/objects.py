@@ -111,6 +111,18 @@ class XNATBaseObject:
             if datafields:
                 self._cache["data"] = dict(datafields)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse what is no field: set silently here, it would never reach the server.
+
+        Raises
+        ------
+        AttributeError
+            There is no such field.
+        """
+        if name[:1] != "_" and not any(name in vars(cls) for cls in type(self).__mro__):
+            raise AttributeError(f"a {type(self).__name__} has no field {name!r}: nothing was set")
+        super().__setattr__(name, value)
+
     # Making a new one ---------------------------------------------------------------------------
 
     def _make(self, id_: str | None, fields: dict[str, Any]) -> None:
@@ -350,7 +362,7 @@ class XNATBaseObject:
         entry = current_child(children, fieldname)
         named = (entry or {}).get("meta", {}).get("xsi:type")
         lookup = self.xnat_session.classes
-        cls = _class_of(lookup, named) or _class_of(lookup, kind)
+        cls = _class_of(lookup, named) or _class_of(lookup, kind and lookup.concrete(kind))
         if cls is None:
             raise XNATValueError(f"{self.uri}: the type of {fieldname!r} is not known")
         return cls(parent=self, fieldname=fieldname, xnat_session=self._session)
