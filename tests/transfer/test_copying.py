@@ -169,6 +169,32 @@ def test_without_digests_on_the_target_the_files_are_read_back(
     assert (done.files, done.failed) == (8, [])
     reads = [one for one in other.requests if one.method == "GET" and "log.txt" in one.path]
     assert len(reads) == 1
+    again = copy_project(source, target, "P1")
+    assert (again.files, again.kept, again.failed) == (0, 8, [])
+
+
+def test_other_content_on_the_target_is_replaced_only_when_told(
+    source: Connection, target: Connection
+) -> None:
+    from xnat_luigi.rest.files.upload import put_file
+
+    copy_project(source, target, "P1")
+    session = items.get_item(target, uris.experiment("S1_MR1", "P1")).text("ID")
+    here = uris.Address(experiment=session)
+    put_file(target, here, "LOGS", "log.txt", b"others", overwrite=True)
+    done = copy_project(source, target, "P1")
+    ((place, reason),) = done.failed
+    assert "LOGS" in place and "log.txt" in reason and "overwrite" in reason
+    assert digests(target, "P1") != digests(source, "P1")
+    assert copy_project(source, target, "P1", overwrite=True).files == 1
+    assert digests(target, "P1") == digests(source, "P1")
+
+
+def test_a_copy_beside_itself(source: Connection) -> None:
+    assert copy_project(source, source, "P1", "BESIDE").failed == []
+    assert digests(source, "BESIDE") == digests(source, "P1")
+    assert items.get_item(source, uris.project("BESIDE")).text("name") == "BESIDE"
+    assert items.get_item(source, uris.project("BESIDE")).text("description") == "a <b> & c"
 
 
 def test_A6_4_without_the_right_to_edit_nothing_is_claimed(
@@ -230,7 +256,7 @@ def test_S254_the_command(
     report = json.loads(capsys.readouterr().out)
     assert (report["files"], report["kept"]) == (0, 8)
     assert main(["copy-project", "--server", standin.url, "--project", "P1"]) == 2
-    assert "same project" in capsys.readouterr().err
+    assert "onto itself" in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
         xnat_cp_project(["--help"])
     assert ended.value.code == 0 and "another server" in capsys.readouterr().out

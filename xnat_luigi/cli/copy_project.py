@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("resources", "labels of resources"),
     ):
         parser.add_argument(f"--{name}", default="", help=f"{what}, globs with commas")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files of the target that differ"
+    )
     parser.add_argument("--json", action="store_true", help="report for machines")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -53,7 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Copies and reports."""
     from ..connection.registry import connection_for
-    from ..exceptions import XNATConfigError
     from ..transfer.copying import copy_project
     from ..transfer.select import Selection
 
@@ -65,17 +67,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.source_host, user=arguments.source_user, netrc_file=arguments.netrc
     )
     target = connection_for(target_host, user=arguments.dest_user, netrc_file=arguments.netrc)
-    if source.server == target.server and new_project == arguments.source_project:
-        raise XNATConfigError(
-            f"{source.server}: source and target are the same project {new_project}; "
-            "give --dest-host or --dest-project"
-        )
     done = copy_project(
         source,
         target,
         arguments.source_project,
         new_project,
         selection=Selection.from_mapping(wanted) if wanted else None,
+        overwrite=arguments.overwrite,
         progress=None if arguments.quiet else _tell,
     )
     if arguments.json:

@@ -54,13 +54,18 @@ class Portable:
     assessors: tuple[tuple[str, str], ...] = ()
 
 
-def read_portable(conn: Connection, path: str, *, new_id: str | None = None) -> Portable:
+def read_portable(
+    conn: Connection, path: str, *, new_id: str | None = None, renamed: bool = False
+) -> Portable:
     """Read an item's document and make it fit for another place.
 
     Parameters
     ----------
     new_id : str, optional
         For a project: the ID it will have.
+    renamed : bool
+        For a project: it gets this ID as its name and secondary ID as well, and no aliases, since
+        all of these must be unique on a server (A 5.5).
 
     Raises
     ------
@@ -83,7 +88,19 @@ def read_portable(conn: Connection, path: str, *, new_id: str | None = None) -> 
             parent.remove(element)
     if new_id is not None:
         root.set("ID", new_id)
+        if renamed:
+            _rename(root, new_id)
     return Portable(safexml.serialize(root), own["ID"], own["label"], own["project"], assessors)
+
+
+def _rename(root: safexml.Element, new_id: str) -> None:
+    for name in ("name", "secondary_ID"):
+        if root.get(name) is not None:
+            root.set(name, new_id)
+        for element in root.findall(f"{_XNAT}{name}"):
+            element.text = new_id
+    for element in root.findall(f"{_XNAT}aliases"):
+        root.remove(element)
 
 
 def put_document(conn: Connection, path: str, content: bytes) -> str:

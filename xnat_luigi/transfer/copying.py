@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from .. import uris
 from ..exceptions import (
     XNATAuthError,
+    XNATConflictError,
     XNATConnectionError,
     XNATError,
     XNATIntegrityError,
     XNATUnclearError,
     XNATUploadError,
+    XNATValueError,
 )
 from ..rest.absence import find_experiment, find_subject, project_exists
 from ..rest.contents import list_files, list_resources, list_session_files
@@ -71,6 +73,7 @@ def copy_project(
     new_project: str | None = None,
     *,
     selection: Selection | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Copied:
     """Copy a project with subjects, experiments, assessors, scans, resources and files.
@@ -84,11 +87,16 @@ def copy_project(
         The ID of the project on the target; the same when missing. Made when it is not there.
     selection : Selection, optional
         Which experiments, scans' and other resources; all when missing.
+    overwrite : bool
+        Replace files of the target that hold something else. Otherwise they are left alone, and
+        their resource is among what failed.
     progress : callable, optional
         Called with a text for every subject and experiment.
 
     Raises
     ------
+    XNATValueError
+        Source and target are the same project.
     XNATNotFoundError
         The project is not there, or hidden.
     XNATConnectionError, XNATAuthError
@@ -96,7 +104,10 @@ def copy_project(
     XNATForbiddenError
         Our user may not create the project.
     """
-    job = _Job(source, target, project, new_project or project, selection, progress)
+    new = new_project or project
+    if source.server == target.server and project == new:
+        raise XNATValueError(f"{source.server}: project {project} cannot be copied onto itself")
+    job = _Job(source, target, project, new, selection, progress, overwrite)
     job.run()
     return job.done
 
@@ -110,6 +121,7 @@ class _Job:
         new_project: str,
         selection: Selection | None,
         progress: Progress | None,
+        overwrite: bool,
     ) -> None:
         self.source = source
         self.target = target
@@ -118,13 +130,13 @@ class _Job:
         self.selection = selection or Selection()
         self.everything = selection is None
         self.tell = progress or (lambda text: None)
+        self.overwrite = overwrite
         self.done = Copied()
 
     def run(self) -> None:
         get_item(self.source, uris.project(self.project))
         if not project_exists(self.target, self.new):
-            document = read_portable(self.source, uris.project(self.project), new_id=self.new)
-            put_document(self.target, uris.project(self.new), document.content)
+            self._make_project()
         if self.everything:
             self._guarded(self.project, self._project_files)
         experiments = [
@@ -136,6 +148,16 @@ class _Job:
             inside = [one for one in experiments if one.subject_id == subject.id]
             if inside or self.everything:
                 self._guarded(subject.label, partial(self._subject, subject, inside))
+
+    def _make_project(self) -> None:
+        """Make the project; where its name is taken by another one it is called by its ID."""
+        path = uris.project(self.project)
+        document = read_portable(self.source, path, new_id=self.new)
+        try:
+            put_document(self.target, uris.project(self.new), document.content)
+        except XNATConflictError:
+            document = read_portable(self.source, path, new_id=self.new, renamed=True)
+            put_document(self.target, uris.project(self.new), document.content)
 
     def _guarded(self, place: str, work: Callable[[], None]) -> None:
         """Do it; note what fails and go on, except when a server is lost."""
@@ -256,7 +278,19 @@ class _Job:
         )
         self.done.resources += 1
         known = {file.path: file for file in there if _is_in(file, to, label)}
-        missing = [file for file in files if not _equal(known.get(file.path), file)]
+        missing, other = [], []
+        for file in files:
+            there_now = known.get(file.path)
+            if there_now is None or not self._same(there_now, file):
+                missing.append(file)
+                if there_now is not None:
+                    other.append(file.path)
+        if other and not self.overwrite:
+            raise XNATUploadError(
+                f"the target holds something else at {', '.join(other[:5])}"
+                + (f" and {len(other) - 5} more" if len(other) > 5 else "")
+                + "; overwrite replaces it"
+            )
         self.done.kept += len(files) - len(missing)
         passed: dict[str, tuple[int, str]] = {}
         for batch in _batches(missing):
@@ -265,6 +299,18 @@ class _Job:
             self._prove(to, label, missing, passed)
             self.done.files += len(missing)
             self.done.bytes += sum(passed[file.path][0] for file in missing)
+
+    def _same(self, there: File, here: File) -> bool:
+        """Say whether a file of the target is that of the source; without digests both are read."""
+        if None not in (there.size, here.size) and there.size != here.size:
+            return False
+        if len(there.digest) == len(here.digest) == 32:
+            return there.digest == here.digest
+        read: list[dict[str, tuple[int, str]]] = [{}, {}]
+        for conn, file, found in ((self.target, there, read[0]), (self.source, here, read[1])):
+            for _ in _pass(conn, file, found):
+                pass
+        return read[0] == read[1]
 
     def _send(
         self,
@@ -335,14 +381,6 @@ def _pass(conn: Connection, file: File, passed: dict[str, tuple[int, str]]) -> I
             digest.update(chunk)
             yield chunk
     passed[file.path] = (size, digest.hexdigest())
-
-
-def _equal(there: File | None, here: File) -> bool:
-    return (
-        there is not None
-        and len(here.digest) == 32
-        and (there.size, there.digest) == (here.size, here.digest)
-    )
 
 
 def _is_in(file: File, to: Address, label: str) -> bool:
