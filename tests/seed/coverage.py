@@ -5,8 +5,6 @@ count for each), the statements from behaviours.md, the decisions from decisions
 
     python tests/seed/coverage.py            writes the page
     python tests/seed/coverage.py --check    says what is missing; exit status 1 where something is
-
-Numbers in not_yet.txt are known to be without a test; the page shows them.
 """
 
 from __future__ import annotations
@@ -85,11 +83,6 @@ def cover() -> dict[str, Behaviour]:
 def missing(behaviours: dict[str, Behaviour]) -> list[str]:
     """Numbers that are not obsolete and have no test."""
     return [one.number for one in behaviours.values() if not one.obsolete and not one.tests]
-
-
-def not_yet() -> set[str]:
-    """Numbers that are known to have no test."""
-    return set((HERE / "not_yet.txt").read_text(encoding="utf-8").split())
 
 
 def strangers() -> list[str]:
