@@ -173,7 +173,8 @@ class Connection:
         XNATPageError
             A web page where data was due.
         XNATUnclearError
-            A request that must not be repeated may have worked.
+            A request that must not be repeated may have worked: its answer was lost, or a proxy
+            answered, or a web page came.
         XNATLoginFailedError
             The login is refused, or lost again after a new one.
         """
@@ -193,7 +194,8 @@ class Connection:
 
         answer: Answer = self._ask(sending, take, accepted)
         if not html and answer.status < 300 and is_page(answer.content[:512]):
-            raise page_error(self._where(sending), answer)
+            problem = page_error(self._where(sending), answer)
+            raise problem if sending.again else unclear(str(problem), answer.status)
         return answer
 
     @contextlib.contextmanager
@@ -327,7 +329,7 @@ class Connection:
                 continue
             if not isinstance(found, Answer):
                 return found
-            if found.lost or entrance.is_lost(found) or self._doubtful(found, cookie):
+            if found.lost or entrance.is_lost(found) or self._doubtful(sending, found, cookie):
                 logins += 1
                 self._renew(sending, generation, logins)
                 continue
@@ -372,12 +374,14 @@ class Connection:
         cookies = {**self._balancing, **({"JSESSIONID": session} if session else {})}
         return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
-    def _doubtful(self, answer: Answer, cookie: str) -> bool:
+    def _doubtful(self, sending: Sending, answer: Answer, cookie: str) -> bool:
         """Whether the answer was given to somebody else: what a guest sees of an open site.
 
         Any refusal may mean just that (404, 403, for some addresses 500), and so may an empty
         listing (fault row A1).
         """
+        if not sending.again and answer.status not in range(400, 500):
+            return False  # it may have been done, whoever we were
         other = self._here.new_session not in (None, cookie)
         empty = answer.status == 200 and shows_nothing(answer.content)
         stale = self._clock() - self._confirmed > FRESH
