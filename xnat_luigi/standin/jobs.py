@@ -113,6 +113,15 @@ class Jobs:
         with self._changed:
             return tuple(sorted(self._holds))
 
+    def report(self) -> dict[str, object]:
+        """Which points are held, where jobs stand at this moment, and how many jobs there are."""
+        with self._changed:
+            return {
+                "holds": sorted(self._holds),
+                "standing": sorted(p for p, n in self._waiting.items() if n and p in self._holds),
+                "jobs": len(self._threads),
+            }
+
     def pass_point(self, point: str) -> None:
         """Called by jobs: waits while `point` is held.
 

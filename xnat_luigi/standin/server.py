@@ -22,6 +22,7 @@ from .faults import Faults
 from .preferences import Preferences
 from .routes import all_routes, set_up
 from .routes.control import Control
+from .services import Services
 from .state import State
 
 __all__ = ["RequestRecord", "StandIn"]
@@ -95,6 +96,12 @@ class StandIn:
     def faults(self) -> Faults:
         """Fault rules; `server.faults.add(Fault(...))`."""
         return self._app.faults
+
+    @property
+    def services(self) -> Services:
+        """Import, prearchive and archive with their knobs: `services.jobs.hold("_ARCHIVING")`,
+        `services.archiver.knobs`, `services.rebuilder.run()` (docs/standin-services.md)."""
+        return self.state.part(Services)
 
     @property
     def requests(self) -> list[RequestRecord]:

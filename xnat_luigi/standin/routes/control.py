@@ -6,7 +6,8 @@
     DELETE /standin/faults/ID            takes one out
     GET    /standin/preferences          the site's preferences; POST changes some (JSON)
     POST   /standin/clock                {"advance": seconds} | {"freeze": true} | {"thaw": true}
-    POST   /standin/jobs                 {"hold": ["_ARCHIVING"], "release": [], "archive_delay": 5}
+    POST   /standin/jobs                 {"hold": ["_ARCHIVING"], "release": [], "archive_delay": 5,
+                                          "linger", "visibility_delay", "failure", "rebuild"}
     POST   /standin/sessions/expire      ends every login
     POST   /standin/users                {"login", "password", "admin", "roles": {"P1": "member"}}
     POST   /standin/fill                 {"project", "subject", "label", "scans": {...}}
@@ -26,6 +27,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from .. import filling
+from ..archiver import Failure
 from ..faults import Fault
 from ..services import Services
 from ..state import State
@@ -153,18 +155,30 @@ def post_clock(request: Request, state: State) -> Answer:
 
 
 def post_jobs(request: Request, state: State) -> Answer:
-    """Holds jobs at a point, lets them go, or slows archiving."""
+    """Holds jobs at a point, lets them go, slows or fails archiving; the answer says what runs.
+
+    `rebuild` runs the idle rebuilder now, `failure` (`row_status`, `message`, `times`) fails the
+    archive jobs to come.
+    """
     _app(state)
     services, given = state.part(Services), _given(request)
     services.jobs.hold(*given.pop("hold", []))
     if "release" in given:
         services.jobs.release(*given.pop("release"))
+    if given.pop("rebuild", False):
+        services.rebuilder.run()
     knobs = services.archiver.knobs
+    failure = given.pop("failure", None)
+    if failure is not None:
+        try:
+            knobs.failure = Failure(**failure)
+        except TypeError as error:
+            raise Refusal(400, str(error)) from None
     for name, value in given.items():
         if name not in ("archive_delay", "linger", "visibility_delay"):
             raise Refusal(400, f"There is no knob {name}.")
         setattr(knobs, name, float(value))
-    return Answer.text("")
+    return Answer.json(services.jobs.report())
 
 
 def expire_sessions(request: Request, state: State) -> Answer:
