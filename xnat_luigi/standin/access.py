@@ -7,7 +7,6 @@ import binascii
 import re
 import uuid
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlencode
 
 from .state import State
@@ -150,14 +149,18 @@ class Access:
 
     def cookies(self, request: Request) -> list[str]:
         """The Set-Cookie values of every answer (wire contract A 1.2)."""
-        state = self.state
         path = self.context or "/"
-        limit = int(state.preferences["sessionTimeout"] * 1000)
-        now = int(state.clock.time() * 1000)
-        found = [f'SESSION_EXPIRATION_TIME="{now},{limit}"; Version=1; Path={path}']
+        found = [self.expiry_cookie()]
         if request.session and request.session != read_cookie(request.headers, "JSESSIONID"):
             found.append(f"JSESSIONID={request.session}; Path={path}; HttpOnly")
         return found
+
+    def expiry_cookie(self) -> str:
+        """When the session ends, in the server's own quoting."""
+        limit = int(self.state.preferences["sessionTimeout"] * 1000)
+        now = int(self.state.clock.time() * 1000)
+        path = self.context or "/"
+        return f'SESSION_EXPIRATION_TIME="{now},{limit}"; Version=1; Path={path}'
 
 
 def csrf_token(session: str) -> str:
@@ -172,14 +175,18 @@ def redirect(target: str) -> Answer:
 
 def read_cookie(headers: Mapping[str, str], name: str) -> str:
     """A cookie's value, "" when it was not sent."""
-    text = headers.get("cookie", "")
+    return cookie_value(headers.get("cookie", ""), name)
+
+
+def cookie_value(text: str, name: str) -> str:
+    """A value in the text of a Cookie header, "" where there is none."""
     if name not in text:
         return ""
-    try:
-        jar = SimpleCookie(text)
-    except CookieError:
-        return ""
-    return jar[name].value if name in jar else ""
+    for piece in text.split(";"):
+        key, _, value = piece.strip().partition("=")
+        if key == name:
+            return value.strip('"')
+    return ""
 
 
 def _is_uuid(text: str) -> bool:

@@ -20,6 +20,7 @@ from aiohttp import web
 from .access import Access
 from .faults import Faults
 from .misbehaviour import Misbehaviour
+from .quick import QuickFiles
 from .router import Router
 from .routes import Route
 from .state import State
@@ -99,6 +100,7 @@ class App:
         self.pool = ThreadPoolExecutor(workers, thread_name_prefix="standin")
         self.writer = Writer(self.pool)
         self.misbehaviour = Misbehaviour(self.writer)
+        self.quick = QuickFiles(state, self.access)
 
     # on the event loop --------------------------------------------------------------------------
 
@@ -117,11 +119,21 @@ class App:
                 if early is not None:
                     response, sent = early
                     return response
+            elif not inside:
+                quick = self.quick.find(raw)
+                if quick is not None:
+                    request.user, known = quick
+                    done = await self.quick.send(raw, known)
+                    if done is not None:
+                        response, sent = done
+                        return response
             request = await self._read(raw, path, query)
+            generation = self.state.store.generation
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self.pool, self.work, request)
             try:
                 if fault is None:
+                    self.quick.remember(raw.raw_path, request, answer, generation)
                     response, sent = await self.writer.send(raw, answer)
                 else:
                     response, sent = await self.misbehaviour.send(raw, answer, fault)

@@ -253,6 +253,8 @@ class Answer:
     """Whether a Range header is looked at."""
     after: list[os.PathLike[str]] = field(default_factory=list)
     """Temporary files to remove once the answer is out."""
+    catalogs: list[Path] = field(default_factory=list)
+    """For a file of a resource: the catalogs it was found in, so that the answer can be kept."""
 
     @classmethod
     def text(cls, text: str, status: int = 200, content_type: str = TEXT) -> Answer:

@@ -169,7 +169,11 @@ def _one_file(request: Request, state: State, selection: Selection, path: str) -
         return _archive_answer(request, state, iter(pair), name)
     if request.format == "image/jpeg":
         raise Refusal(501, "This server does not convert DICOM to JPEG.")
-    return _file(found.place, PurePosixPath(found.entry.path).name)
+    answer = _file(found.place, PurePosixPath(found.entry.path).name)
+    # With several resources another one may come to hold the path first: not to be kept.
+    if selection.one:
+        answer.catalogs.append(found.chosen.resource.catalog_path)
+    return answer
 
 
 def _file(place: Path, name: str) -> Answer:

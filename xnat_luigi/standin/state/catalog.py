@@ -67,6 +67,28 @@ class Entry:
         return self.uri
 
 
+class _Index:
+    """Entries by path and by ID; follows a list that grows, and starts anew when it shrinks."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        self._start()
+
+    def _start(self) -> None:
+        self._count = 0
+        self._paths: dict[str, Entry] = {}
+        self._ids: dict[str, Entry] = {}
+
+    def find(self, path: str) -> Entry | None:
+        if len(self.entries) < self._count:
+            self._start()
+        for entry in self.entries[self._count :]:
+            self._paths.setdefault(entry.path, entry)
+            self._ids.setdefault(entry.id, entry)
+        self._count = len(self.entries)
+        return self._paths.get(path) or self._ids.get(path)
+
+
 @dataclass
 class Catalog:
     """A catalog; `dicom` makes it a `cat:DCMCatalog`."""
@@ -75,13 +97,14 @@ class Catalog:
     dicom: bool = False
     uid: str = ""
     meta: dict[str, str] = field(default_factory=dict)
+    _index: _Index | None = field(default=None, repr=False, compare=False)
 
     def find(self, path: str) -> Entry | None:
         """The entry of this path: by URI first, then by ID."""
-        for entry in self.entries:
-            if entry.path == path:
-                return entry
-        return next((entry for entry in self.entries if entry.id == path), None)
+        index = self._index
+        if index is None or index.entries is not self.entries:
+            index = self._index = _Index(self.entries)
+        return index.find(path)
 
     def copy(self) -> Catalog:
         """A copy that may be changed; the one that `read_catalog` gave is shared."""

@@ -33,6 +33,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
         self._depth = 0
+        self.generation = 0
+        """Counts changes; what was read under the same number is still true."""
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("PRAGMA journal_mode=WAL")
@@ -71,8 +73,11 @@ class Store:
             return self._connection.execute(sql, values).rowcount
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """A transaction; blocks may be nested, the outermost commits."""
+    def writing(self, *, counts: bool = True) -> Iterator[None]:
+        """A transaction; blocks may be nested, the outermost commits.
+
+        `counts=False` is for changes that no answer about data depends on (logins).
+        """
         with self._lock:
             if self._depth == 0:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -87,6 +92,12 @@ class Store:
             self._depth -= 1
             if self._depth == 0:
                 self._connection.execute("COMMIT")
+                self.generation += counts
+
+    def note(self, sql: str, *values: Any) -> None:
+        """A change that no answer depends on, such as when a login was last used."""
+        with self._lock:
+            self._connection.execute(sql, values)
 
     def next_number(self, counter: str) -> int:
         """Counts up the named counter; never gives a number twice, also after a restart."""

@@ -52,6 +52,15 @@ def _hash(salt: str, password: str) -> str:
     return hashlib.sha256(f"{salt}:{password}".encode()).hexdigest()
 
 
+@dataclass
+class _Session:
+    """A live session in memory: `used` is exact, `kept` is when the store last heard of it."""
+
+    login: str
+    used: float
+    kept: float = 0.0
+
+
 class Users:
     """Accounts and sessions; times come from the injected clock."""
 
@@ -59,6 +68,7 @@ class Users:
         self.store = store
         self.clock = clock
         self.preferences = preferences
+        self._sessions: dict[str, _Session] = {}
         store.declare(TABLES)
 
     # accounts -----------------------------------------------------------------------------------
@@ -165,7 +175,7 @@ class Users:
 
     def open_session(self, login: str) -> str | None:
         """A new session id (32 upper-case hex digits), or None above `concurrentMaxSessions`."""
-        with self.store.writing():
+        with self.store.writing(counts=False):
             self._expire()
             if login != "guest":
                 count = self.store.value("SELECT COUNT(*) FROM session WHERE login = ?", login)
@@ -184,27 +194,36 @@ class Users:
 
     def use_session(self, session: str) -> str | None:
         """The login of a live session, whose idle time starts anew; None if gone or expired."""
-        row = self.store.row("SELECT login, used FROM session WHERE id = ?", session)
-        if row is None:
-            return None
+        known = self._sessions.get(session)
+        if known is None:
+            row = self.store.row("SELECT login, used FROM session WHERE id = ?", session)
+            if row is None:
+                return None
+            known = self._sessions.setdefault(session, _Session(row["login"], row["used"]))
         now = self.clock.time()
-        if now - row["used"] > self.preferences["sessionTimeout"]:
+        if now - known.used > self.preferences["sessionTimeout"]:
             self.close_session(session)
             return None
-        if now - row["used"] > 0.5:  # not at every request: a write is dearer than the request
-            self.store.change("UPDATE session SET used = ? WHERE id = ?", now, session)
-        login: str = row["login"]
-        return login
+        known.used = now
+        if now - known.kept > 0.5:  # not at every request: a write is dearer than the request
+            known.kept = now
+            self.store.note("UPDATE session SET used = ? WHERE id = ?", now, session)
+        return known.login
 
     def close_session(self, session: str) -> None:
         """Ends a session."""
-        self.store.change("DELETE FROM session WHERE id = ?", session)
+        with self.store.writing(counts=False):
+            self.store.change("DELETE FROM session WHERE id = ?", session)
+        self._sessions.pop(session, None)
 
     def close_sessions(self, login: str | None = None) -> int:
         """Ends all sessions of `login`, or everybody's; returns how many."""
         if login is None:
-            return self.store.change("DELETE FROM session")
-        return self.store.change("DELETE FROM session WHERE login = ?", login)
+            gone = self.store.change("DELETE FROM session")
+        else:
+            gone = self.store.change("DELETE FROM session WHERE login = ?", login)
+        self._sessions.clear()
+        return gone
 
     def count_sessions(self, login: str) -> int:
         """How many live sessions `login` has."""
@@ -216,6 +235,7 @@ class Users:
         oldest = self.clock.time() - self.preferences["sessionTimeout"]
         if self.store.value("SELECT 1 FROM session WHERE used < ? LIMIT 1", oldest):
             self.store.change("DELETE FROM session WHERE used < ?", oldest)
+            self._sessions.clear()
 
 
 def _user(row: sqlite3.Row) -> User:
