@@ -26,6 +26,7 @@ from ..rest import prearchive, services, states
 from ..rest.records import Experiment, PrearchiveRow
 from ..staging.pack import pack_zip
 from . import ledger
+from .ahead import read_ahead
 from .arrivals import Arrival, Image, in_row, make_images, refuse_changed
 from .changing import Change
 from .keys import StudyHeldError, StudyKey, StudyLostError
@@ -78,7 +79,7 @@ class Sending:
 
     def stream(self) -> Iterator[bytes]:
         """The zip. Raises XNATIntegrityError when a file changes while it is read."""
-        return pack_zip((image.name, self._chunks(image)) for image in self.images)
+        return read_ahead(pack_zip((image.name, self._chunks(image)) for image in self.images))
 
     def _chunks(self, image: Image) -> Iterator[bytes]:
         digest = hashlib.md5(usedforsecurity=False)
