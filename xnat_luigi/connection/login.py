@@ -331,6 +331,8 @@ class Connection:
                 return found
             if found.lost or entrance.is_lost(found) or self._doubtful(sending, found, cookie):
                 logins += 1
+                if logins > 1 and found.status == 200:
+                    raise page_error(self._where(sending), found)
                 self._renew(sending, generation, logins)
                 continue
             entrance.check_not_sent_away(self.server, self._user, found)
