@@ -138,30 +138,44 @@ def login(base: Path, server: StandIn) -> Iterator[None]:
             os.environ["NETRC"] = before
 
 
-def undisturbed(base: Path, sessions: int) -> tuple[Outputs, float]:
-    """What comes out of a run that nobody kills, and how long it takes."""
+def count_requests(server: StandIn) -> int:
+    """How many requests the server has seen."""
+    return sum(server.log.counts.values())
+
+
+def undisturbed(base: Path, sessions: int) -> tuple[Outputs, int]:
+    """What comes out of a run that nobody kills, and how many requests it takes."""
     with StandIn() as server, login(base, server):
         fill(server, base / "made", sessions)
-        begin = time.monotonic()
         finish(start(server.url, base / "stage-clean"))
-        seconds = time.monotonic() - begin
+        asked = count_requests(server)
         _, due = look(server.url, sessions)
     assert len(due) == 2 * sessions + 1
-    return due, seconds
+    return due, asked
 
 
-def one_round(base: Path, sessions: int, due: Outputs, waits: list[float]) -> Round:
-    """A server whose run is killed after each wait, then left to end."""
+def kill_after(server: StandIn, run: subprocess.Popen[str], requests: int, more: float) -> bool:
+    """Kills the whole group that many requests and seconds later; False when it ended before."""
+    goal = count_requests(server) + requests
+    while count_requests(server) < goal:
+        if run.poll() is not None:
+            finish(run)
+            return False
+        time.sleep(0.002)
+    time.sleep(more)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    return True
+
+
+def one_round(base: Path, sessions: int, due: Outputs, waits: list[tuple[int, float]]) -> Round:
+    """A server whose run is killed after so many requests and seconds, then left to end."""
     done = Round()
     with StandIn() as server, login(base, server):
         fill(server, base / "made", sessions)
         stage = base / "stage"
-        for wait in waits:
-            run = start(server.url, stage)
-            time.sleep(wait)
-            os.killpg(run.pid, signal.SIGKILL)
-            run.communicate()
-            done.kills += 1
+        for requests, more in waits:
+            done.kills += kill_after(server, start(server.url, stage), requests, more)
             found, outputs = look(server.url, sessions)
             done.found += found
             assert found["FOREIGN"] == found["STALE"] == found["DAMAGED"] == 0, found
@@ -186,16 +200,18 @@ def chaos(kills: int, seed: int, say: Callable[[str], object], *, sessions: int 
     base = Path(tempfile.mkdtemp(prefix="chaos-"))
     rounds: list[Round] = []
     try:
-        due, longest = undisturbed(base, sessions)
-        say(f"undisturbed: {longest:.1f} s for {len(due)} results")
+        due, asked = undisturbed(base, sessions)
+        say(f"undisturbed: {asked} requests for {len(due)} results")
         while sum(one.kills for one in rounds) < kills:
             count = min(kills - sum(one.kills for one in rounds), dice.randint(1, 4))
-            waits = [dice.uniform(0.2 * longest, longest) for _ in range(count)]
+            waits = [
+                (dice.randrange(1, max(2, asked // count)), dice.uniform(0, 0.05))
+                for _ in range(count)
+            ]
             rounds.append(one_round(base, sessions, due, waits))
-            when = ", ".join(f"{wait:.2f}" for wait in waits)
-            say(
-                f"seed {seed}, round {len(rounds)}: killed after {when} s: {dict(rounds[-1].found)}"
-            )
+            when = ", ".join(str(requests) for requests, _ in waits)
+            found = dict(rounds[-1].found)
+            say(f"seed {seed}, round {len(rounds)}: killed after {when} requests: {found}")
     finally:
         shutil.rmtree(base, ignore_errors=True)
     return rounds
