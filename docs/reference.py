@@ -17,6 +17,9 @@ import pdoc.render
 
 import xnat_luigi
 
+sys.path.insert(0, str(Path(__file__).parent))
+import generated_classes
+
 LEFT_OUT = (
     "xnat_luigi.cli.__main__",
     "xnat_luigi.standin.",
@@ -31,11 +34,13 @@ def modules() -> list[str]:
     for module in pkgutil.walk_packages(xnat_luigi.__path__, "xnat_luigi."):
         if module.name in STANDIN or not module.name.startswith(LEFT_OUT):
             found.append(module.name)
-    return found
+    return [*found, generated_classes.NAME]
 
 
 def make(folder: Path, names: list[str]) -> None:
     """Write the pages of some modules into a folder."""
+    if generated_classes.NAME in names:
+        generated_classes.make_module()
     for name in names:
         module = importlib.import_module(name)
         for offered in getattr(module, "__all__", ()):
