@@ -248,3 +248,13 @@ def test_A1_3_a_login_that_is_sent_to_https_names_the_address(
         tried().connection.logged_in()
     assert "ABC" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_page_in_place_of_a_login_is_no_refusal_for_ever(
+    standin: StandIn, tried: Connect
+) -> None:
+    conn = tried().connection
+    standin.faults.add(Fault(path=LOGIN, status=200, body="<html>Back soon</html>", times=1))
+    with pytest.raises(XNATLoginFailedError, match="no session"):
+        conn.logged_in()
+    assert conn.logged_in()

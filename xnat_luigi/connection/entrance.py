@@ -14,12 +14,24 @@ from .answer import Answer, detail_of, is_login_page, is_page
 from .asking import Sending, elsewhere
 from .credentials import Credentials
 
-__all__ = ["GUEST", "check_not_sent_away", "is_lost", "open_guest", "open_session", "who"]
+__all__ = [
+    "GUEST",
+    "RefusedError",
+    "check_not_sent_away",
+    "is_lost",
+    "open_guest",
+    "open_session",
+    "who",
+]
 
 GUEST = "guest"
 _LOGGED_IN = re.compile(r"User '([^']*)' is logged in")
 _SESSION = re.compile(r"[0-9A-Za-z.-]{8,128}")
 _Ask = Callable[[Sending], Answer]
+
+
+class RefusedError(XNATLoginFailedError):
+    """User and password are not taken: asking again could lock the account."""
 
 
 def open_session(
@@ -29,8 +41,10 @@ def open_session(
 
     Raises
     ------
+    RefusedError
+        Wrong user or password, or too many sessions.
     XNATLoginFailedError
-        Wrong user or password, too many sessions, a disabled account.
+        A disabled account, a site that is not set up, a page in place of a session.
     XNATExpiredCredentialsError
         The password has to be renewed.
     XNATResponseError
@@ -43,7 +57,7 @@ def open_session(
     # ends by itself, which is better than a night's work that ends.
     answer = ask(Sending("PUT", uris.LOGIN, form=form))
     if answer.status == 401:
-        raise XNATLoginFailedError(
+        raise RefusedError(
             f"{server} refuses user {credentials.user!r} (from {credentials.source}): wrong "
             "password, or too many open sessions. Not tried again, since accounts get locked"
         )

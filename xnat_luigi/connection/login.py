@@ -491,9 +491,9 @@ class Connection:
     def _open(self, credentials: Credentials) -> str:
         try:
             cookie = entrance.open_session(self._plain, self.server, credentials, self._provider)
-        except XNATLoginFailedError as error:
+        except entrance.RefusedError as error:
             self._refused = str(error)
-            raise
+            raise XNATLoginFailedError(self._refused) from None
         name = self._name_of(cookie)
         # The name may be another one: of a token, or of a provider's user (S-011, S-012).
         if name is None or (name == entrance.GUEST and credentials.user != entrance.GUEST):
