@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,11 +13,15 @@ from typing import Any
 import luigi
 import pytest
 
+from xnat_luigi.exceptions import XNATNotFoundError
+from xnat_luigi.rest import absence
+from xnat_luigi.rest.files.removal import delete_resource
 from xnat_luigi.standin import Fault, StandIn
 from xnat_luigi.targets.resource import FileTarget, ResourceTarget
 from xnat_luigi.tasks import DerivedTask
 from xnat_luigi.tasks.condition import Condition, StaleResultError
 from xnat_luigi.tasks.record import RECORD_NAME, SEAL_NAME, Record
+from xnat_luigi.uris import Address
 
 CALLS: list[str] = []
 
@@ -319,3 +326,63 @@ def test_a_record_is_read_back_as_written(
     assert record.inputs[0].labels == {"subject": "S1", "session": "S1_MR1"}
     assert record.state == "complete"
     assert "admin" not in record.to_json()
+
+
+class Vanishing(Sizes):
+    def process(self, inputs: Mapping[str, Path], workdir: Path) -> None:
+        super().process(inputs, workdir)
+        session = absence.find_experiment(self.connect(), "P1", self.experiment)
+        assert session is not None
+        delete_resource(self.connect(), Address(experiment=session.id, scan="1"), "DICOM")
+
+
+def test_an_input_that_vanishes_is_an_error(step: Callable[..., Any]) -> None:
+    with pytest.raises(XNATNotFoundError, match="input dicom is not there"):
+        step(Vanishing).run()
+    assert not step(Vanishing).complete()
+    assert step(Vanishing).look().condition is Condition.ABSENT
+
+
+def test_D1_a_full_disk_is_one_error_and_a_rerun_completes(
+    server: StandIn, step: Callable[..., Any], tmp_path: Path
+) -> None:
+    """No file may grow beyond 4 KiB: neither the staged input nor the result gets its name."""
+    (tmp_path / "sizes.py").write_text(SIZES)
+    words = ["--module", "sizes", "Sizes", "--server", server.url, "--project", "P1"]
+    words += ["--experiment", "S1_MR1", "--scan", "1", "--stage", str(tmp_path / "full")]
+    command = shlex.join([sys.executable, "-m", "luigi", *words, "--local-scheduler"])
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+    def run(limit: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", f"{limit} exec {command}"],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    done = run("ulimit -f 4;")
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert not list((tmp_path / "full").rglob("*.dcm"))
+    assert step().look().condition is Condition.ABSENT
+    done = run("")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+SIZES = """
+from xnat_luigi.tasks import DerivedTask
+
+
+class Sizes(DerivedTask):
+    task_namespace = ""
+    inputs = {"dicom": "DICOM"}
+    result = "SIZES"
+
+    def process(self, inputs, workdir):
+        for path in inputs["dicom"].iterdir():
+            (workdir / (path.name + ".txt")).write_text(str(path.stat().st_size))
+"""

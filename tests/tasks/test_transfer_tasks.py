@@ -12,13 +12,14 @@ from typing import Any
 import luigi
 import pytest
 
-from xnat_luigi.exceptions import XNATUploadError
+from xnat_luigi.exceptions import XNATUploadError, XNATValueError
 from xnat_luigi.standin import Fault, StandIn
 from xnat_luigi.targets.resource import FileTarget, ResourceTarget
 from xnat_luigi.tasks import (
     DownloadResource,
     ExperimentReady,
     RefreshCatalog,
+    SetFields,
     SyncExperiment,
     SyncProject,
     UploadResource,
@@ -261,6 +262,43 @@ def test_one_session_or_several_are_synced(
     run(*tasks)
     assert all(task.complete() for task in tasks)
     assert {name.split("/")[2] for name in files_in(tmp_path / "dest")} == {"S1_MR1", "S3_MR1"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sessions"),
+    [
+        ({"sessions": "S1_*,S3_MR1"}, {"S1_MR1", "S3_MR1"}),
+        ({"subjects": "S2"}, {"S2_MR1"}),
+        ({"select": {"sessions": ["re:S[12]_.*"]}}, {"S1_MR1", "S2_MR1"}),
+        ({"select": {"custom": "cohort=A*"}}, {"S2_MR1"}),
+        ({"select": {"types": "xnat:ctSessionData"}}, set()),
+    ],
+)
+def test_a_selection_of_sessions(
+    server: StandIn,
+    add_session: Callable[..., str],
+    run: Run,
+    tmp_path: Path,
+    words: dict[str, Any],
+    sessions: set[str],
+) -> None:
+    for label in ("S1_MR1", "S2_MR1", "S3_MR1"):
+        add_session(label)
+    server.add_session("P1", "S2", "S2_MR2", custom={"cohort": "B"})
+    run(SetFields(server.url, "P1", experiment="S2_MR1", fields={"custom.cohort": "A1"}))
+    luigi.Task.clear_instance_cache()
+    task = SyncProject(server=server.url, project="P1", dest=str(tmp_path / "dest"), **words)
+    run(task)
+    assert task.complete()
+    assert {name.split("/")[2] for name in files_in(tmp_path / "dest")} == sessions
+
+
+def test_a_wrong_word_in_a_selection_names_the_right_one(server: StandIn, tmp_path: Path) -> None:
+    task = SyncProject(
+        server=server.url, project="P1", dest=str(tmp_path), select={"qualitys": "usable"}
+    )
+    with pytest.raises(XNATValueError, match="did you mean 'qualities'"):
+        task.complete()
 
 
 def test_an_unknown_session_is_an_error_and_the_others_come(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import luigi
 
 from ..exceptions import XNATError
 from ..sync import inventory, plan
-from ..sync.apply import apply
+from ..sync.apply import Rules, apply
 from ..targets.staged import StagedTarget
 from ..transfer.select import Selection
 from .base import XnatTask
 from .ending import cleanly
 
 __all__ = ["SyncExperiment", "SyncFailedError", "SyncProject"]
+
+
+DIGESTS = ("size", "fail", "refresh")
 
 
 class SyncFailedError(XNATError):
@@ -33,6 +38,23 @@ class SyncTask(XnatTask):
     labels: str = luigi.StrParameter(
         default="", description="labels of resources, globs with commas"
     )
+    select: Mapping[str, Any] = luigi.DictParameter(
+        default={},
+        description="JSON with further fields of a selection: types, qualities, custom, since, "
+        "until, shared",
+    )
+    digests: str = luigi.ChoiceParameter(
+        choices=DIGESTS,
+        default="size",
+        significant=False,
+        description="files without a digest on the server: take them by size, fail, or have the "
+        "server compute them first",
+    )
+    cap: int = luigi.IntParameter(
+        default=0,
+        significant=False,
+        description="sessions fetched at a time by all processes of this machine; 0 is no cap",
+    )
     transfers: int = luigi.IntParameter(
         default=4, significant=False, description="sessions fetched at a time inside the task"
     )
@@ -43,12 +65,17 @@ class SyncTask(XnatTask):
         return Path(self.dest).expanduser().absolute()
 
     def selection(self) -> Selection:
-        """What is asked for."""
-        return Selection(
-            subjects=_split(self.subjects),
-            scans=_split(self.scans),
-            resources=_split(self.labels),
-        )
+        """What is asked for.
+
+        Raises XNATValueError for a field that no selection has, naming the nearest right one.
+        """
+        given = {"subjects": self.subjects, "scans": self.scans, "resources": self.labels}
+        named = {key: _split(text) for key, text in given.items() if text}
+        return Selection.from_mapping({**self.select, **named, **self.session_names()})
+
+    def session_names(self) -> dict[str, tuple[str, ...]]:
+        """The sessions, where the task names some."""
+        return {}
 
     def make_plan(self) -> plan.Plan:
         """What is to be done now: two requests and a look at the disk."""
@@ -69,7 +96,13 @@ class SyncTask(XnatTask):
         def progress(done: int, every: int) -> None:
             line.say(f"{done} of {every} sessions", done=done / max(every, 1))
 
-        report = apply(self.connect(), todo, workers=self.transfers, progress=progress)
+        report = apply(
+            self.connect(),
+            todo,
+            workers=self.transfers,
+            rules=Rules(digests=self.digests, cap=self.cap),
+            progress=progress,
+        )
         line.say(report.to_text(), done=1.0, final=True)
         if report.failed:
             named = "; ".join(f"{one.session}: {one.failed}" for one in report.failed[:5])
@@ -91,9 +124,8 @@ class SyncProject(SyncTask):
         default="", description="labels or IDs of sessions, globs with commas"
     )
 
-    def selection(self) -> Selection:
-        chosen = super().selection()
-        return Selection(_split(self.sessions), chosen.subjects, chosen.scans, chosen.resources)
+    def session_names(self) -> dict[str, tuple[str, ...]]:
+        return {"sessions": _split(self.sessions)} if self.sessions else {}
 
     def output(self) -> StagedTarget:
         return StagedTarget(str(self.root), self.project)
@@ -107,9 +139,8 @@ class SyncExperiment(SyncTask):
     )
     max_batch_size = 500
 
-    def selection(self) -> Selection:
-        chosen = super().selection()
-        return Selection(_split(self.experiment), chosen.subjects, chosen.scans, chosen.resources)
+    def session_names(self) -> dict[str, tuple[str, ...]]:
+        return {"sessions": _split(self.experiment)}
 
     def complete(self) -> bool:
         """As for the project; a session the server does not know is not complete."""
