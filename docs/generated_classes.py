@@ -46,27 +46,31 @@ def make_module() -> types.ModuleType:
 
 def text(model: Model, record: ClassRecord) -> str:
     """The docstring of a class: the schema's words, its type, and a table of its own fields."""
-    lines = [record.doc or record.name, "", f"Type `{record.xsi_type}`."]
+    lines = [record.doc, ""] if record.doc else []
+    lines.append(f"Type `{record.xsi_type}`.")
     written = getattr(mixin, record.name, None)
     if isinstance(written, type) and record.xsi_type.startswith("xnat:"):
         lines.append(f"Methods: `{written.__module__}.{record.name}`.")
     if record.container:
         lines.append(f"Made below its parent's `{record.container}`.")
     if record.properties:
-        lines += ["", "| field | type | in the schema | |", "|---|---|---|---|"]
-        lines += [row(model, prop) for prop in record.properties]
+        rows = [row(model, prop) for prop in record.properties]
+        width = 4 if any(cells[3] for cells in rows) else 3
+        head = [("field", "type", "in the schema", "about"), ("---",) * 4]
+        lines.append("")
+        lines += ["| " + " | ".join(cells[:width]) + " |" for cells in (*head, *rows)]
     return "\n".join(lines)
 
 
-def row(model: Model, prop: Property) -> str:
-    """A line of the table of fields."""
+def row(model: Model, prop: Property) -> tuple[str, ...]:
+    """The cells of a line of the table of fields."""
     about = [prop.doc] if prop.doc else []
     allowed = prop.limits.get("enum")
     if allowed:
         about.append("one of " + ", ".join(f"`{value}`" for value in allowed))
     about += [f"{name} {prop.limits[name]}" for name in ("min", "max") if name in prop.limits]
     cells = (f"`{prop.name}`", type_of(model, prop), f"`{prop.field}`", "; ".join(about))
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return tuple(cell.replace("|", "\\|") for cell in cells)
 
 
 def type_of(model: Model, prop: Property) -> str:
