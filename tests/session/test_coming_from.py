@@ -1,4 +1,4 @@
-"""The table of docs/coming-from.md: both columns that are Python of today run, line by line."""
+"""The table of docs/coming-from.md: all its columns run, line by line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def place(standin: StandIn, netrc: Path, tmp_path: Path) -> Path:
 def run(python: Path, package: str, lines: list[str], standin: StandIn, place: Path) -> str:
     script = place / "script.py"
     made = "import os; [os.makedirs(f'out/{x}') for x in ('scan', 'session')]\n"
-    head = f"import {package} as xnat\nSERVER = {standin.url!r}\n{made}"
+    name = "" if package == "pyxnat" else " as xnat"
+    head = f"import {package}{name}\nSERVER = {standin.url!r}\n{made}"
     script.write_text(head + "\n".join(lines) + "\n")
     environment = {**os.environ, "XNAT_LUIGI_CACHE": "off"}
     done = subprocess.run(
@@ -80,6 +81,14 @@ def test_their_column_runs_and_shows_the_same(standin: StandIn, place: Path) -> 
         *["1.dcm"] * 3,
         *["2.dcm"] * 2,
     ]
+
+
+def test_the_column_of_pyxnat_runs_too(standin: StandIn, place: Path) -> None:
+    if not PEER.exists():
+        pytest.skip("the official clients are not installed (make peers)")
+    shown = run(PEER, "pyxnat", column(2), standin, place)
+    assert shown.splitlines()[0] == "['P1']"
+    assert shown.splitlines()[-1] == "xnat:projectData"
 
 
 def test_a_script_of_old_changes_its_import_only() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import subprocess
+import sys
 import threading
 import weakref
 from datetime import datetime, timedelta, timezone
@@ -229,6 +231,33 @@ def _in_a_child(session: Any, out: Queue[Any]) -> None:
             rows = session.get_json(PROJECTS)["ResultSet"]["Result"]
             assert [row["ID"] for row in rows] == ["P1"]
         out.put(session.JSESSION)
+
+
+FORKING = """
+import os, sys, xnat_luigi
+session = xnat_luigi.connect(sys.argv[1], "admin", "admin", no_parse_model=True)
+session.keepalive = 0.01
+before = session.JSESSION
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        sys.exit(0)  # runs what is registered for the end of a process
+    assert os.waitpid(child, 0)[1] == 0
+session.get("/data/projects", format="json")
+print(session.JSESSION == before)
+"""
+
+
+def test_A6_a_child_that_ends_does_not_end_the_parent_s_login(standin: StandIn) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING, standin.url],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "True\n", done.stderr
+    assert sum(one.path == "/data/services/auth" for one in standin.requests) == 1
 
 
 def test_a_session_that_is_dropped_is_collected(standin: StandIn) -> None:

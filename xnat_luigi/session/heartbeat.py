@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -55,6 +56,7 @@ class Heartbeat:
         self._connection = weakref.ref(connection)
         self._logger = logger
         self._stop = threading.Event()
+        self._pid = os.getpid()
         self._wait = wait or self._stop.wait
         self._thread = threading.Thread(target=self._run, name="xnat-luigi heartbeat", daemon=True)
 
@@ -70,6 +72,8 @@ class Heartbeat:
 
     def stop(self) -> None:
         """End it. A beat that hangs is left behind: it ends with the process at the latest."""
+        if self._pid != os.getpid():
+            return  # we are a fork of its process: no thread is here, and its lock may be held
         self._stop.set()
         if self._thread is not threading.current_thread() and self._thread.is_alive():
             self._thread.join(timeout=0.2)
