@@ -29,6 +29,7 @@ COMMANDS: tuple[str, ...] = (
     "clean",
     "integrity",
     "copy_project",
+    "download",
     "intake",
     "qc",
     "run",

@@ -12,12 +12,15 @@ from fnmatch import fnmatchcase
 from ..exceptions import XNATValueError
 from ..rest.records import Experiment, Resource, Scan
 
-__all__ = ["Selection", "nearest"]
+__all__ = ["Selection", "fits", "nearest"]
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Patterns, each a tuple of globs of which one must fit; empty means all.
+    """Patterns, each a tuple of which one must fit; empty means all.
+
+    A pattern is a glob (`S1_*`), or with `re:` in front a regular expression that must fit as a
+    whole (`re:S\\d+_MR[12]`).
 
     Attributes
     ----------
@@ -57,6 +60,9 @@ class Selection:
                 raise XNATValueError(f"{name}: {value!r} is no date like 2024-02-01")
         if self.since and self.until and self.since > self.until:
             raise XNATValueError(f"since {self.since} is after until {self.until}")
+        for patterns in (self.sessions, self.subjects, self.scans, self.resources, self.types):
+            for one in patterns:
+                _check_pattern(one)
         for one in self.custom:
             if not one.partition("=")[0] or "=" not in one:
                 raise XNATValueError(f"custom: {one!r} is not NAME=VALUE, for example cohort=A*")
@@ -86,9 +92,9 @@ class Selection:
         `shared` is not looked at: a row does not tell whose the session is (A 3.5).
         """
         return (
-            _fits(self.sessions, session.label, session.id)
-            and _fits(self.subjects, session.subject_label, session.subject_id)
-            and _fits(self.types, session.xsi_type)
+            fits(self.sessions, session.label, session.id)
+            and fits(self.subjects, session.subject_label, session.subject_id)
+            and fits(self.types, session.xsi_type)
             and self._in_time(session.date)
             and all(_has(custom or {}, one) for one in self.custom)
         )
@@ -105,16 +111,16 @@ class Selection:
 
     def takes_resource(self, resource: Resource, scans: Iterable[Scan] = ()) -> bool:
         """Whether a resource of a session, scan or assessor is meant."""
-        if not _fits(self.resources, resource.label):
+        if not fits(self.resources, resource.label):
             return False
         if not (self.scans or self.qualities):
             return True
         if resource.category != "scans":
             return False
-        if not _fits(self.scans, resource.cat_id, resource.cat_desc):
+        if not fits(self.scans, resource.cat_id, resource.cat_desc):
             return False
         qualities = [one.quality for one in scans if one.id == resource.cat_id]
-        return not self.qualities or any(_fits(self.qualities, one) for one in qualities)
+        return not self.qualities or any(fits(self.qualities, one) for one in qualities)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -124,8 +130,23 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
 
 
-def _fits(patterns: Sequence[str], *names: str) -> bool:
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+def fits(patterns: Sequence[str], *names: str) -> bool:
+    """Say whether one of the names fits one of the patterns; no pattern at all fits everything."""
+    return not patterns or any(_fits_one(one, name) for one in patterns for name in names)
+
+
+def _fits_one(pattern: str, name: str) -> bool:
+    if pattern.startswith("re:"):
+        return re.fullmatch(pattern[3:], name) is not None
+    return fnmatchcase(name, pattern)
+
+
+def _check_pattern(pattern: str) -> None:
+    if pattern.startswith("re:"):
+        try:
+            re.compile(pattern[3:])
+        except re.error as error:
+            raise XNATValueError(f"{pattern!r} is no regular expression: {error}") from None
 
 
 def _has(custom: Mapping[str, str], wanted: str) -> bool:

@@ -1,0 +1,90 @@
+"""`xnat-luigi download`: what fits some patterns, into a folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+NAME = "download"
+HELP = """Downloads sessions, scans and resources chosen by patterns into a folder.
+
+    xnat-luigi download --server URL --project 'P*' --sessions 'S1_*' --scans T1 --dest DIR
+
+A pattern is a glob, or with re: in front a regular expression that must fit as a whole:
+--sessions 're:S[0-9]+_MR1'. Options with patterns can be repeated. Every file is compared with the
+server's listing; what lies in the folder already and is equal is not downloaded again. For
+folders that shall follow the server see `xnat-luigi sync`.
+Exit status: 0 all downloaded, 1 something failed (it is named), 3 no such project.
+"""
+FAILED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where from, what, where to."""
+    parser.add_argument("--server", required=True, help="address of the server")
+    parser.add_argument(
+        "--project", action="append", required=True, metavar="PATTERN", help="IDs of projects"
+    )
+    for name, what in (
+        ("subjects", "labels or IDs of subjects"),
+        ("sessions", "labels or IDs of experiments"),
+        ("types", "xsi types of experiments"),
+        ("scans", "IDs or types of scans"),
+        ("qualities", "qualities of scans"),
+        ("resources", "labels of resources"),
+    ):
+        parser.add_argument(f"--{name}", action="append", default=[], metavar="PATTERN", help=what)
+    parser.add_argument("--since", default="", help="first date of an experiment, YYYY-MM-DD")
+    parser.add_argument("--until", default="", help="last date of an experiment, YYYY-MM-DD")
+    parser.add_argument("--dest", required=True, help="folder; made when missing")
+    parser.add_argument(
+        "--layout", default="documented", help="how files lie: documented, flat, or a template"
+    )
+    parser.add_argument("--user", help="login name; that of the netrc file without")
+    parser.add_argument("--netrc", help="netrc file in place of the usual one")
+    parser.add_argument("--json", action="store_true", help="report for machines")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Downloads and reports."""
+    from ..connection.registry import connection_for
+    from ..transfer.batch import download_selected
+    from ..transfer.select import Selection
+
+    selection = Selection(
+        subjects=tuple(arguments.subjects),
+        sessions=tuple(arguments.sessions),
+        types=tuple(arguments.types),
+        scans=tuple(arguments.scans),
+        qualities=tuple(arguments.qualities),
+        resources=tuple(arguments.resources),
+        since=arguments.since,
+        until=arguments.until,
+    )
+    conn = connection_for(arguments.server, user=arguments.user, netrc_file=arguments.netrc)
+    done = download_selected(
+        conn,
+        Path(arguments.dest),
+        arguments.project,
+        selection,
+        layout=arguments.layout,
+        progress=None if arguments.quiet else _tell,
+    )
+    if arguments.json:
+        print(json.dumps(asdict(done), indent=1, ensure_ascii=False))
+    else:
+        print(
+            f"{done.sessions} sessions: {done.files} files with {done.bytes} bytes downloaded, "
+            f"{done.kept} were there"
+        )
+    for place, reason in done.failed:
+        print(f"failed: {place}: {reason}", file=sys.stderr)
+    return FAILED if done.failed else 0
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
