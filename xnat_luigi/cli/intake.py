@@ -242,6 +242,7 @@ def _say_problems(outcome: Outcome) -> None:
 def _dry_run(settings: Any) -> int:
     from ..gate.judging import judge_headers
     from ..gate.running import look_into, naming_rules
+    from ..dicom import read_header
     from ..intake.naming import name_all
     from ..qc.rules import read_rules
 
@@ -249,7 +250,7 @@ def _dry_run(settings: Any) -> int:
     rules = read_rules(settings.rules) if settings.rules else None
     named, refused = name_all(found, naming_rules(settings))
     for study, key in named:
-        headers = [*study.files]
+        headers = [*study.files, *(read_header(path) for path in study.odd)]
         _, verdict = judge_headers(
             headers, rules, subject=key.subject, session=key.session, study_uid=key.study_uid
         )

@@ -1,0 +1,87 @@
+"""The documents of intake and QC are run: their files are written, their commands typed, and the
+lines they show must come.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+_FILE = re.compile(r"# file: (\S+)\n")
+
+
+@dataclass
+class Step:
+    """A shell block and the lines that the text shows after it."""
+
+    command: str
+    shown: list[str]
+
+
+def write_files(text: str, folder: Path) -> None:
+    """Blocks that begin with `# file: NAME`."""
+    for _, body in _BLOCK.findall(text):
+        named = _FILE.match(body)
+        if named:
+            (folder / named[1]).write_text(body)
+
+
+def steps(text: str) -> Iterator[Step]:
+    found: list[Step] = []
+    for language, body in _BLOCK.findall(text):
+        if language == "sh":
+            found.append(Step(body, []))
+        elif language == "text":
+            found[-1].shown += [line for line in body.splitlines() if line.strip()]
+    yield from found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def comes(line: str, said: str) -> bool:
+    """Whether a line of the text is in the output; … stands for anything, spaces for any space."""
+    parts = [re.escape(part) for part in re.split(r"…", line.strip())]
+    pattern = ".*".join(parts).replace("\\ ", " ")
+    return re.search(re.sub(r" +", r"\\s+", pattern), said) is not None
+
+
+def test_the_tutorial(tmp_path: Path) -> None:
+    text = (DOCS / "tutorial-archive.md").read_text()
+    text = text.replace("8104", str(free_port()))
+    write_files(text, tmp_path)
+    script = "".join(f"{step.command}\necho '@@@'\n" for step in steps(text))
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(DOCS.parent),
+        "HOME": str(tmp_path),
+    }
+    environment.pop("NETRC", None)
+    done = subprocess.run(
+        ["bash", "-m", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    outputs = done.stdout.split("@@@\n")
+    for step, said in zip(steps(text), outputs, strict=False):
+        missing = [line for line in step.shown if not comes(line, said)]
+        assert not missing, f"{step.command}\ndoes not say {missing} but\n{said}"
+    assert len(outputs) == len(list(steps(text))) + 1, done.stdout[-2000:]
+    assert "Traceback" not in done.stdout
