@@ -10,6 +10,7 @@ from xnat_luigi import uris
 from xnat_luigi.connection.login import Connection
 from xnat_luigi.exceptions import (
     XNATConflictError,
+    XNATError,
     XNATForbiddenError,
     XNATIntegrityError,
     XNATNotFoundError,
@@ -219,7 +220,7 @@ def test_N9_a_login_page_is_no_file(conn: Connection, scan: Address, standin: St
     body = b""
     try:
         body = download.read_file(conn, found.uri, limit=1000)
-    except XNATPageError:
+    except XNATError:
         pass
     finally:
         standin.faults.clear()
