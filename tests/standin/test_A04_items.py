@@ -130,6 +130,51 @@ def test_A4_xml(site: Site, session: str) -> None:
     assert scan.get("type") == "T1"
 
 
+def test_A4_xml_follows_the_schemas(site: Site, session: str) -> None:
+    """Attributes, elements and namespaces are those that the served schemas declare."""
+    root = ElementTree.fromstring(site.get(f"{session}?format=xml").content)
+    scanner = root.find(f"{XNAT}scanner")
+    assert scanner is not None
+    assert (scanner.text, scanner.get("manufacturer")) == ("SCN1", "ACME")
+    field = root.find(f"{XNAT}fields/{XNAT}field")
+    assert field is not None
+    assert (field.get("name"), field.text) == ("cohort", "A")
+    scan = root.find(f"{XNAT}scans/{XNAT}scan")
+    assert scan is not None
+    size = scan.find(f"{XNAT}parameters/{XNAT}voxelRes")
+    assert scan.findtext(f"{XNAT}frames") == "176"
+    assert size is not None
+    assert size.get("x") == "1.0"
+    resource = scan.find(f"{XNAT}file")
+    assert resource is not None
+    assert (resource.get("label"), resource.get("file_count")) == ("DICOM", "1")
+
+
+def test_A4_schema_locations_can_be_fetched(site: Site, session: str) -> None:
+    """The way in of clients that know XNAT 1.6 only (A 2)."""
+    project = site.get(f"{session}?format=json").json()["items"][0]["data_fields"]["project"]
+    root = ElementTree.fromstring(site.get(f"/projects/{project}?format=xml").content)
+    words = (root.get("{http://www.w3.org/2001/XMLSchema-instance}schemaLocation") or "").split()
+    places = dict(zip(words[::2], words[1::2], strict=True))
+    assert "http://nrg.wustl.edu/xnat" in places
+    for address in places.values():
+        path = address[address.index("/schemas/") :]
+        assert site.get(path).status_code == 200, path
+
+
+def test_A4_extension_types_have_their_own_namespace(own_site: Site, standin: StandIn) -> None:
+    standin.add_subject("P1", "S1")
+    kind = "mem:memoryTestData"
+    path = "/projects/P1/subjects/S1/experiments/M1"
+    made = own_site.put(path, params={"xsiType": kind, f"{kind}/immediate": "12"})
+    assert made.status_code == 201, made.text
+    root = ElementTree.fromstring(own_site.get(f"{path}?format=xml").content)
+    space = "{http://example.org/xnat-luigi/memory}"
+    assert root.tag == f"{space}MemoryTest"
+    assert root.findtext(f"{space}immediate") == "12"
+    assert document(own_site, path)["data_fields"]["immediate"] == 12
+
+
 def test_A4_xml_can_be_put_back(site: Site, session: str) -> None:
     """The document of an item is understood by the address it came from."""
     text = site.get(f"{session}?format=xml&concealHiddenFields=true").text

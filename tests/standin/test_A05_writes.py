@@ -149,6 +149,27 @@ def test_A5_2_xml_body(place: Place) -> None:
     assert place.fields(path)["date"] == "2024-02-01"
 
 
+def test_A5_2_document_of_a_session_with_its_scans(place: Place) -> None:
+    path = f"{place.top}/subjects/S1/experiments/E2"
+    instance = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+    scan = '<xnat:scan xsi:type="xnat:mrScanData" ID="{0}" type="T{0}"/>'
+
+    def text(*numbers: int) -> str:
+        scans = "".join(scan.format(number) for number in numbers)
+        head = f"<xnat:MRSession {NAMESPACE} {instance}>"
+        return f"{head}<xnat:scans>{scans}</xnat:scans></xnat:MRSession>"
+
+    def found() -> dict[str, str]:
+        return {row["ID"]: row["type"] for row in place.site.rows(f"{path}/scans")}
+
+    assert place.site.put(path, text(1, 2), headers=XML).status_code == 201
+    assert found() == {"1": "T1", "2": "T2"}
+    assert place.site.put(path, text(3), headers=XML).status_code == 200
+    assert found() == {"1": "T1", "2": "T2", "3": "T3"}
+    place.site.put(f"{path}?allowDataDeletion=true", text(3), headers=XML)
+    assert found() == {"3": "T3"}
+
+
 def test_A5_2_xml_in_a_multipart_form(place: Place) -> None:
     text = f"<xnat:MRSession {NAMESPACE}><xnat:note>hi</xnat:note></xnat:MRSession>"
     place.site.put(place.base, files={"item": ("item.xml", text)})

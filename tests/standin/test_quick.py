@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from xnat_luigi.standin import Fault, StandIn
+from xnat_luigi.standin.wire import Answer, Request
 
 from .site import real_server
 
@@ -55,7 +56,12 @@ def case(standin: StandIn) -> Case:
 def test_it_is_quick(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     work = case.server._app.work
-    monkeypatch.setattr(case.server._app, "work", lambda r: (asked.append(r.path), work(r))[1])
+
+    def counting(request: Request) -> Answer:
+        asked.append(request.path)
+        return work(request)
+
+    monkeypatch.setattr(case.server._app, "work", counting)
     assert case.get().content == BODY
     assert asked == []
 

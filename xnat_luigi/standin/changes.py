@@ -227,13 +227,12 @@ def _tree(state: State, item: Item) -> list[Item]:
 
 def remove_item(state: State, item: Item, files: bool) -> None:
     """Deletes an item with everything below it; its files only when asked for (A 5.6)."""
-    folder = state.resources.item_folder(item)
     folders = [
         state.resources.item_folder(one)
         for one in _tree(state, item)
-        if one.kind in ("experiment", "subject")
+        if one.kind in ("experiment", "subject") or one.pk == item.pk
     ]
     state.items.remove(item)
     if files or item.kind == "project":
-        for one in [folder, *folders]:
+        for one in folders:
             state.resources.discard(one)

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 
 from .schemas import schema_bytes, schema_names
 
-__all__ = ["element_of", "field_type", "fields_of", "is_a", "knows", "known_types", "lineage"]
+__all__ = [
+    "declared",
+    "element_of",
+    "field_type",
+    "fields_of",
+    "is_a",
+    "knows",
+    "known_types",
+    "lineage",
+    "namespaces",
+]
 
 XS = "{http://www.w3.org/2001/XMLSchema}"
 
@@ -17,6 +27,7 @@ XS = "{http://www.w3.org/2001/XMLSchema}"
 class _Type:
     base: str = ""
     fields: dict[str, str] = field(default_factory=dict)
+    attributes: set[str] = field(default_factory=set)
 
 
 @functools.lru_cache(maxsize=1)
@@ -51,6 +62,8 @@ def _read(element: ElementTree.Element, path: str, into: _Type) -> None:
         if tag in ("element", "attribute") and child.get("name"):
             here = f"{path}/{child.get('name')}" if path else child.get("name", "")
             into.fields[here] = child.get("type") or _simple(child)
+            if tag == "attribute":
+                into.attributes.add(here)
             _read(child, here, into)
         elif tag not in ("annotation", "simpleType"):
             _read(child, path, into)
@@ -101,6 +114,33 @@ def fields_of(xsi_type: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in reversed(lineage(xsi_type)):
         found.update(types[one].fields if one in types else {})
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def declared(xsi_type: str, path: str) -> tuple[str, bool] | None:
+    """(namespace prefix, whether it is an attribute) of a field where a type itself declares it."""
+    types, _ = _model()
+    lower = path.lower()
+    for one in lineage(xsi_type):
+        found = types.get(one)
+        for name in found.fields if found is not None else ():
+            if name.lower() == lower and found is not None:
+                return one.partition(":")[0], name in found.attributes
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def namespaces() -> dict[str, tuple[str, str]]:
+    """Prefix to (namespace, path of its schema below `/schemas/`) of every data schema."""
+    found: dict[str, tuple[str, str]] = {}
+    for name in schema_names():
+        content = schema_bytes(name) or b""
+        space = ElementTree.fromstring(content).get("targetNamespace", "")
+        prefix = _prefix(content, space)
+        if prefix and space:
+            path = f"{name}.xsd" if "/" in name else f"{name}/{name}.xsd"
+            found.setdefault(prefix, (space, path))
     return found
 
 

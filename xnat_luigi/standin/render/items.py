@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Iterable
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from ..state import Item, Resource, State
-from ..types import element_of, is_a
+from ..types import is_a
 from ..wire import Answer, Refusal, Request
+from .xml import document
 
 __all__ = ["answer_item", "item_json"]
 
@@ -198,7 +199,8 @@ def answer_item(request: Request, state: State, item: Item) -> Answer:
         text = json.dumps({"items": items}, separators=(",", ":"), ensure_ascii=False)
         return Answer(body=text.encode(), content_type="application/json", chunked=True)
     if kind in ("xml", "text/xml", "application/xml"):
-        content = item_xml(state, item)
+        site = str(state.preferences["siteUrl"] or request.base)
+        content = document(item_json(state, item), site)
         if request.query.flag("concealHiddenFields"):
             content = _HIDDEN.sub(b"", content)
         return Answer(body=content, content_type="text/xml", chunked=True)
@@ -207,94 +209,3 @@ def answer_item(request: Request, state: State, item: Item) -> Answer:
 
 
 _HIDDEN = re.compile(rb"<!--hidden_fields\[.*?\]-->")
-
-
-# XML ---------------------------------------------------------------------------------------------
-
-_SPACES = (
-    ("xnat", "http://nrg.wustl.edu/xnat"),
-    ("prov", "http://www.nbirn.net/prov"),
-    ("mem", "http://example.org/xnat-luigi/memory"),
-    ("xsi", "http://www.w3.org/2001/XMLSchema-instance"),
-)
-_ATTRIBUTES = {
-    "ID",
-    "label",
-    "project",
-    "type",
-    "UID",
-    "modality",
-    "session_type",
-    "secondary_ID",
-    "active",
-    "visit_id",
-    "version",
-    "group",
-    "src",
-    "name",
-    "status",
-    "units",
-    "manufacturer",
-    "model",
-    "softwareVersion",
-    "x",
-    "y",
-    "z",
-}
-
-
-def item_xml(state: State, item: Item) -> bytes:
-    """The XML of an item, nested like its JSON."""
-    spaces = "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in _SPACES)
-    location = f"{_SPACES[0][1]} http://localhost/schemas/xnat/xnat.xsd"
-    head = spaces + f' xsi:schemaLocation="{location}"'
-    body = _xml(element_of(item.xsi_type), item_json(state, item), head, None)
-    return ('<?xml version="1.0" encoding="UTF-8"?>\n' + body).encode()
-
-
-def _xml(tag: str, entry: dict[str, Any], head: str, xsi_type: str | None) -> str:
-    attributes = head + (f" xsi:type={quoteattr(xsi_type)}" if xsi_type else "")
-    tree: dict[str, Any] = {}
-    own = ""
-    for key, value in entry["data_fields"].items():
-        if key.startswith("xnat_"):
-            own += f"<!--hidden_fields[{key}={quoteattr(str(value))}]-->"
-            continue
-        if tag == f"xnat:{key}":  # an element with text and attributes: a custom variable, an alias
-            own += escape(str(value))
-            continue
-        node = tree
-        *above, last = key.split("/")
-        for part in above:
-            found = node.get(part)
-            if not isinstance(found, dict):
-                found = {} if found is None else {"": found}
-                node[part] = found
-            node = found
-        node[last] = {**node[last], "": value} if isinstance(node.get(last), dict) else value
-    text, more = _fields(tree)
-    for child in entry["children"]:
-        *above, last = child["field"].split("/")
-        inner = ""
-        for one in child["items"]:
-            known = one["meta"]["xsi:type"]
-            shown = known if "_" not in known.rpartition(":")[2] else None
-            inner += _xml(f"xnat:{last}", one, "", shown)
-        for part in reversed(above):
-            inner = f"<xnat:{part}>{inner}</xnat:{part}>"
-        text += inner
-    return f"<{tag}{attributes}{more}>{own}{text}</{tag}>"
-
-
-def _fields(tree: dict[str, Any]) -> tuple[str, str]:
-    text = more = ""
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            inner, attributes = _fields({k: v for k, v in value.items() if k})
-            own = escape(str(value.get("", "")))
-            text += f"<xnat:{name}{attributes}>{own}{inner}</xnat:{name}>"
-        elif name in _ATTRIBUTES:
-            more += f" {name}={quoteattr(str(value))}"
-        else:
-            text += f"<xnat:{name}>{escape(str(value))}</xnat:{name}>"
-    return text, more

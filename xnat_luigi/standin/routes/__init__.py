@@ -57,6 +57,7 @@ MODULES: tuple[str, ...] = (
     "site_services",
     "usercache",
     "search",
+    "undetermined",
     "control",
 )
 """Modules of this package with a `ROUTES` list; add yours here."""

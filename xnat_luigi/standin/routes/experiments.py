@@ -290,6 +290,23 @@ def put_assessor(request: Request, state: State) -> Answer:
     return Answer.text(made.id, 201)
 
 
+def post_assessor(request: Request, state: State) -> Answer:
+    """A new assessor by `POST` to the list of a session."""
+    session = experiment_of(request, state)
+    asked = _asked(request)
+    label = request.parameters().raw("label") or asked.identity.get("label", "")
+    project = state.items.by_id(session.project, "project")
+    if project is None or maybe_assessor(state, session, label) is not None:
+        raise Refusal(409)
+    asked.identity.pop("label", None)
+    item = _new(request, state, project, session, label, asked)
+    site = state.preferences["siteUrl"] or request.base
+    url = f"{site}/data/experiments/{session.id}/assessors/{item.id}"
+    answer = Answer.text(url)
+    answer.headers.append(("Location", url))
+    return answer
+
+
 def _routes() -> Iterator[Route]:
     direct = "/data/experiments/{E}"
     in_project = "/data/projects/{P}/experiments/{E}"
@@ -314,12 +331,14 @@ def _routes() -> Iterator[Route]:
     for one in (direct, full):
         below = one + "/assessors"
         yield Route("GET", below, list_assessors)
+        yield Route("POST", below, post_assessor)
         yield Route("GET", below + "/{A}", lambda r, s: answer_item(r, s, assessor_of(r, s)))
         yield Route("PUT", below + "/{A}", put_assessor)
         yield Route("DELETE", below + "/{A}", lambda r, s: delete_through(r, s, assessor_of(r, s)))
         shares = below + "/{A}/projects"
         yield Route("GET", shares, lambda r, s: list_shares(r, s, assessor_of(r, s)))
         yield Route("PUT", shares + "/{P2}", lambda r, s: put_share(r, s, assessor_of(r, s)))
+        yield Route("DELETE", shares + "/{P2}", lambda r, s: remove_share(r, s, assessor_of(r, s)))
 
 
 ROUTES = list(_routes())

@@ -121,9 +121,7 @@ def usable_label(label: str) -> str:
     return label
 
 
-def _make_new(
-    request: Request, state: State, item: Item, label: str, direction: str
-) -> Resource:
+def _make_new(request: Request, state: State, item: Item, label: str, direction: str) -> Resource:
     with state.store.writing():  # of several who race, one makes it
         if state.resources.find(item, label, direction) is not None:
             raise Refusal(409, EXISTS)

@@ -89,10 +89,7 @@ def delete_scan(request: Request, state: State) -> Answer:
     item = scan_of(request, state)
     need(request, state, "delete", item)
     justify(request, state, 403)
-    folder = state.resources.item_folder(item)
-    remove_item(state, item, False)
-    if request.query.flag("removeFiles"):
-        state.resources.discard(folder)
+    remove_item(state, item, request.query.flag("removeFiles"))
     return Answer.text("")
 
 
@@ -159,6 +156,15 @@ def put_reconstruction(request: Request, state: State) -> Answer:
     return Answer.text("")
 
 
+def delete_reconstruction(request: Request, state: State) -> Answer:
+    """Deletes a reconstruction."""
+    item = reconstruction_of(request, state)
+    need(request, state, "delete", item)
+    justify(request, state, 403)
+    remove_item(state, item, request.query.flag("removeFiles"))
+    return Answer.text("")
+
+
 ROUTES = []
 for _one in ("/data/experiments/{E}", "/data/projects/{P}/subjects/{S}/experiments/{E}"):
     ROUTES += [
@@ -170,4 +176,5 @@ for _one in ("/data/experiments/{E}", "/data/projects/{P}/subjects/{S}/experimen
         Route("GET", _one + "/reconstructions", list_reconstructions),
         Route("GET", _one + "/reconstructions/{X}", get_reconstruction),
         Route("PUT", _one + "/reconstructions/{X}", put_reconstruction),
+        Route("DELETE", _one + "/reconstructions/{X}", delete_reconstruction),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..schemas import schema_bytes, schema_file, schema_names
 from ..state import State
+from ..types import element_of, known_types
 from ..wire import Answer, Refusal, Request
 from . import Route
 
@@ -84,6 +85,13 @@ def get_schema(request: Request, state: State) -> Answer:
     return _schema(schema_bytes("/".join(names)))
 
 
+def list_types(request: Request, state: State) -> Answer:
+    """The names of all types; `searchable` those that have a root element."""
+    searchable = request.path.endswith("/searchable")
+    found = [name for name in known_types() if not searchable or element_of(name) != name]
+    return Answer.json(sorted(found))
+
+
 def get_old_schema(request: Request, state: State) -> Answer:
     """The same in the style of XNAT 1.6."""
     return _schema(schema_file(f"{request.variables['DIR']}/{request.variables['NAME']}"))
@@ -111,6 +119,8 @@ ROUTES = [
     Route("GET", "/xapi/siteConfig/{NAME}", get_preference, open=True),
     Route("POST", "/xapi/siteConfig/{NAME}", set_preferences),
     Route("GET", "/xapi/schemas", list_schemas),
+    Route("GET", "/xapi/schemas/datatypes", list_types),
+    Route("GET", "/xapi/schemas/datatypes/searchable", list_types),
     Route("GET", "/xapi/schemas/{NAME}", get_schema),
     Route("GET", "/xapi/schemas/{DIR}/{NAME}", get_schema),
     Route("GET", "/schemas/{DIR}/{NAME}", get_old_schema),
