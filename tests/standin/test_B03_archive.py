@@ -374,6 +374,23 @@ def test_B3_4_strange_files_are_an_error_without_overwrite(own_site: Site) -> No
     assert own_site.archive(row, overwrite="append").status_code == 200
 
 
+def test_A5_6_files_left_by_a_deletion_collide_unless_they_are_the_same(own_site: Site) -> None:
+    project, study = own_site.project(), new_uid()
+    address = own_site.archived(project, study)
+    assert own_site.delete(address).status_code == 200  # without removeFiles: the files stay
+    assert own_site.archived(project, study) == address  # the same bytes
+    assert len(own_site.rows(f"{address}/scans/1/resources/DICOM/files")) == 2
+    own_site.delete(address)
+    row = own_site.built(project, new_uid())
+    assert own_site.archive(row).status_code == 500
+    assert own_site.status(row) == "CONFLICT"
+    assert "matching files" in own_site.last_log(row)
+    assert own_site.archive(row, overwrite="delete").status_code == 200
+    for entry in own_site.rows(f"{address}/scans/1/resources/DICOM/files"):
+        content = own_site.get(entry["URI"]).content
+        assert hashlib.md5(content).hexdigest() == entry["digest"]
+
+
 def test_B3_4_conflict_status_of_older_servers(own_site: Site) -> None:
     assert own_site.standin is not None
     project, study = own_site.project(), new_uid()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -61,13 +62,29 @@ class Undo:
 
 
 def link_files(
-    source: Path, target: Path, paths: Iterable[str], undo: Undo, *, replace: bool
+    source: Path,
+    target: Path,
+    paths: Iterable[str],
+    undo: Undo,
+    *,
+    replace: bool,
+    catalogued: Container[str] = (),
 ) -> list[str]:
-    """Links files into a resource's folder; those that were there stay unless `replace`."""
+    """Links files into a resource's folder; catalogued ones that were there stay unless `replace`.
+
+    Files that lie there without being catalogued were left by a killed server or by a deletion
+    that kept them: the same bytes are taken as they are.
+
+    Raises: `FileExistsError` when they are other bytes.
+    """
     linked = []
     for path in paths:
         here, there = source / path, target / path
         if there.exists() and not replace:
+            if path not in catalogued:
+                if not filecmp.cmp(here, there, shallow=False):
+                    raise FileExistsError(path)
+                linked.append(path)
             continue
         there.parent.mkdir(parents=True, exist_ok=True)
         undo.save(there)

@@ -27,6 +27,7 @@ from .archive_checks import (
 from .archive_files import Undo, checksum_catalogs, enter_files, link_files
 from .jobs import Closed
 from .receiving import free_scan_id
+from .state.catalog import Catalog
 from .state.items import Item
 from .state.prearchive import UNASSIGNED, Row, StatusRefused
 from .state.resources import Resource
@@ -356,13 +357,23 @@ class Archiver:
         """One resource of a scan: files linked, catalogued, counted."""
         state = self.services.state
         label = str(resource["label"])
-        made = state.resources.find(item, label) or state.resources.create(
+        known = state.resources.find(item, label)
+        made = known or state.resources.create(
             item, label, format=str(resource["format"]), content=str(resource["content"])
         )
         entries = {str(entry["path"]): entry for entry in resource["files"]}
         replace = plan.order.override or plan.order.replace_files
         undo.save(made.catalog_path)
-        linked = link_files(source, made.folder, list(entries), undo, replace=replace)
+        if known is None:  # a catalog that is there was left behind, and so were its files
+            state.resources.write(made, Catalog())
+        catalogued = {entry.path for entry in state.resources.catalog(made).entries}
+        try:
+            linked = link_files(
+                source, made.folder, list(entries), undo, replace=replace, catalogued=catalogued
+            )
+        except FileExistsError as error:
+            message = f"Session already exists with matching files. ({label}/{error})"
+            raise ArchiveFailed(message, 409, "CONFLICT") from None
         enter_files(state, made, linked, entries, user=plan.order.user, uid=plan.row.tag)
         return made
 

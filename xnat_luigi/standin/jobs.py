@@ -28,9 +28,13 @@ class Closed(Exception):
 
 @dataclass
 class Job:
-    """A running or finished job. `result` and `error` are set when `done` is."""
+    """A running or finished job. `result` and `error` are set when `done` is.
+
+    `begun` is the stand-in's time at which it was started.
+    """
 
     name: str
+    begun: float = 0.0
     done: threading.Event = field(default_factory=threading.Event)
     result: object = None
     error: Exception | None = None
@@ -52,7 +56,7 @@ class Jobs:
 
     def start(self, name: str, work: Callable[[], object]) -> Job:
         """Runs `work` in a thread of its own."""
-        job = Job(name)
+        job = Job(name, self.clock.time())
 
         def run() -> None:
             try:
@@ -77,8 +81,8 @@ class Jobs:
         return job
 
     def wait(self, job: Job, timeout: float) -> bool:
-        """Waits for a job, at most `timeout` seconds of the stand-in's clock."""
-        deadline = self.clock.time() + timeout
+        """Waits for a job until `timeout` seconds of the stand-in's clock after its start."""
+        deadline = job.begun + timeout
         while not job.done.wait(_POLL):
             if self.clock.time() >= deadline or self._closed:
                 return job.done.is_set()
