@@ -15,10 +15,13 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..rest.records import Experiment
 from ..staging.manifest import Entry, Manifest, read_manifest, write_manifest
 from ..staging.save import remove_file
+
+if TYPE_CHECKING:
+    from ..rest.records import Experiment
 
 __all__ = ["STATE", "Known", "State"]
 

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..exceptions import XNATUnsafeNameError
@@ -106,7 +106,7 @@ def sort_out(job: Job, root: Path, places: Mapping[str, str]) -> Standing:
                 continue
             if kind is None and _brought_home(entry, inside, root, found):
                 same = entry.path == inside
-                found.kept[file.path] = entry if same else replace(entry, path=inside)
+                found.kept[file.path] = entry if same else entry._replace(path=inside)
                 continue
         saved = _adopt(file, target, root)
         if saved is not None:
