@@ -21,6 +21,7 @@ from .. import __version__
 __all__ = ["COMMANDS", "Command", "main"]
 
 COMMANDS: tuple[str, ...] = (
+    "doctor",
     "sync",
     "plan",
     "verify",
