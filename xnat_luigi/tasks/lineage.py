@@ -260,6 +260,7 @@ def draw_svg(node: Node) -> str:
         )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total} {height * gap}" '
+        f'width="{total}" height="{height * gap}" '
         'font-family="sans-serif" font-size="13"><defs><marker id="arrow" markerWidth="8" '
         'markerHeight="8" refX="7" refY="3" orient="auto"><path d="M0,0 L7,3 L0,6 z" fill="#555"/>'
         "</marker></defs>" + "".join(shapes) + "</svg>\n"
