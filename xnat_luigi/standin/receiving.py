@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -252,13 +252,21 @@ def free_scan_id(wanted: str, modality: str, taken: set[str]) -> str:
     return f"{wanted}-{modality or 'OT'}{number}"
 
 
-def write_file(target: Path, data: bytes) -> None:
-    """Writes beside the target and renames, so that a killed server leaves no half file."""
+def write_file(target: Path, data: bytes | Iterable[bytes]) -> None:
+    """Writes beside the target and renames, so that a killed server leaves no half file.
+
+    :param data: everything, or chunk after chunk.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    with part.open("wb") as file:
-        file.write(data)
-    os.replace(part, target)
+    try:
+        with part.open("wb") as file:
+            for chunk in (data,) if isinstance(data, bytes) else data:
+                file.write(chunk)
+        os.replace(part, target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _scan_date(date: str, time: str) -> str:

@@ -226,7 +226,7 @@ def put_file(request: Request, state: State) -> Answer:
     if ".." in Path(wanted).parts:
         raise Refusal(400)
     for name, part in _uploads(request, wanted):
-        write_file(folder / name, part.read())
+        write_file(folder / name, part.chunks())
     return Answer()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote
 
 from ..dicom_import import archive_format
@@ -91,7 +93,7 @@ def _uploads(request: Request, file: str) -> list[tuple[str, Part]]:
 
 def _store(folder: Path, name: str, part: Part, *, extract: bool) -> None:
     target = folder / name
-    write_file(target, part.read())
+    write_file(target, part.chunks())
     kind = archive_format(name) if extract else ""
     if not kind:
         return
@@ -104,19 +106,29 @@ def _store(folder: Path, name: str, part: Part, *, extract: bool) -> None:
         target.unlink(missing_ok=True)
 
 
-def _unpack(archive: Path, kind: str) -> list[tuple[str, bytes]]:
-    found: list[tuple[str, bytes]] = []
+def _unpack(archive: Path, kind: str) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """(name, chunks) of every file; names that leave the place are passed over."""
     if kind == "zip":
         with zipfile.ZipFile(archive) as opened:
-            found = [(i.filename, opened.read(i)) for i in opened.infolist() if not i.is_dir()]
+            for info in opened.infolist():
+                if not info.is_dir() and _inside(info.filename):
+                    with opened.open(info) as reader:
+                        yield info.filename.lstrip("/"), _pieces(reader)
     else:
         with tarfile.open(archive, "r:gz" if kind == "tgz" else "r:") as tar:
             for member in tar:
-                reader = tar.extractfile(member) if member.isfile() else None
-                if reader is not None:
-                    found.append((member.name, reader.read()))
-    inside = [(path, data) for path, data in found if ".." not in Path(path).parts]
-    return [(path.lstrip("/"), data) for path, data in inside]
+                found = tar.extractfile(member) if member.isfile() else None
+                if found is not None and _inside(member.name):
+                    yield member.name.lstrip("/"), _pieces(found)
+
+
+def _inside(name: str) -> bool:
+    return ".." not in Path(name).parts
+
+
+def _pieces(reader: IO[bytes]) -> Iterator[bytes]:
+    while piece := reader.read(1 << 20):
+        yield piece
 
 
 def post_cache(request: Request, state: State) -> Answer:
