@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.material import cut
+from pipelines.material import cut, make_study, series_of
 from tests.intake.conftest import Line, small_study
 from xnat_luigi import cli
 from xnat_luigi.intake.bringing import bring_in
+from xnat_luigi.intake.ledger import Ledger
 from xnat_luigi.standin.faults import Fault
 
 Text = pytest.CaptureFixture[str]
@@ -170,3 +171,24 @@ def test_a_folder_without_dicom(line: Line, here: Path, capsys: Text) -> None:
     assert cli.main(words) == 1
     error = capsys.readouterr().err
     assert "holds no DICOM study" in error and "1 files, not DICOM" in error
+
+
+def test_append_adds_what_the_archive_lacks(line: Line, here: Path, capsys: Text) -> None:
+    """Files that came after archiving; asked for by name, sent once, never by itself."""
+    run(line, "--project", "P1")
+    make_study(
+        line.made.folder,
+        subject="S001",
+        session="S001_MR1",
+        series=series_of(("T1w", "T2w", "FLAIR"), slices=3),
+        side=64,
+    )
+    assert run(line, "--project", "P1") == 1
+    assert "--append" in capsys.readouterr().out and line.imports == 1
+    assert cli.main(["intake", "retry", "--append"]) == 2
+    assert cli.main(["intake", "retry", "S001_MR1", "--append"]) == 0
+    assert line.archived_once() and line.imports == 2
+    queries = [r.query for r in line.server.requests if r.path.endswith("/services/archive")]
+    assert ["overwrite=append" in query for query in queries] == [False, True]
+    (entry,) = Ledger("intake-state").entries()
+    assert "9 of 9 files in 3 scans" in entry.facts["proof"]

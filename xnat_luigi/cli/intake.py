@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import XNATValueError
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from ..gate.running import Outcome
+    from ..intake.keys import StudyKey
     from ..intake.ledger import Entry, Ledger
 
 NAME = "intake"
@@ -52,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "session", nargs="*", help="session labels or StudyInstanceUIDs; all that failed if none"
     )
     again.add_argument("--held", action="store_true", help="all that are held as well")
+    again.add_argument(
+        "--append",
+        action="store_true",
+        help="add what the archive lacks of these studies; replaces files of the same name",
+    )
     again.add_argument("--workers", type=int, default=2, help="studies at a time (2)")
     _add_common(again)
     _add_which(again)
@@ -141,12 +150,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _dry_run(settings)
     try:
-        outcome = run_folder(
-            connection_for(arguments.server),
-            settings,
-            workers=arguments.workers,
-            told=None if arguments.json else _say,
-        )
+        with _bars() as progress:
+            outcome = run_folder(
+                connection_for(arguments.server),
+                settings,
+                workers=arguments.workers,
+                progress=progress,
+                told=None if arguments.json else _say,
+            )
     finally:
         close_all()
     return _end(arguments, outcome)
@@ -180,6 +191,8 @@ def _retry(arguments: argparse.Namespace) -> int:
     from ..gate.running import Outcome, retry
     from ..intake.ledger import FAILED, HELD
 
+    if arguments.append and not arguments.session:
+        raise XNATValueError("--append is said for studies by name, never for all")
     if arguments.session:
         wanted = [entry for name in arguments.session for entry in _named(arguments, name)]
     else:
@@ -195,11 +208,33 @@ def _retry(arguments: argparse.Namespace) -> int:
                 mine,
                 workers=arguments.workers,
                 told=None if arguments.json else _say,
+                overwrite="append" if arguments.append else None,
             )
             entries += done.entries
     finally:
         close_all()
     return _end(arguments, Outcome(tuple(entries)))
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[StudyKey, int, int], None] | None]:
+    """A bar for every study that is being sent, on a terminal only; None elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        known: dict[StudyKey, TaskID] = {}
+
+        def show(key: StudyKey, done: int, total: int) -> None:
+            if key not in known:
+                known[key] = bars.add_task(f"sending {key.session}", total=total)
+            bars.update(known[key], completed=done, visible=done < total)
+
+        yield show
 
 
 def _say(entry: Entry) -> None:
@@ -240,9 +275,9 @@ def _say_problems(outcome: Outcome) -> None:
 
 
 def _dry_run(settings: Any) -> int:
+    from ..dicom import read_header
     from ..gate.judging import judge_headers
     from ..gate.running import look_into, naming_rules
-    from ..dicom import read_header
     from ..intake.naming import name_all
     from ..qc.rules import read_rules
 

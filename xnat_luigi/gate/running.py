@@ -10,7 +10,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+Progress = Callable[[StudyKey, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def make_plan(
     *,
     pace: Pace | None = None,
     again: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    overwrite: str | None = None,
 ) -> Plan:
     """The plan of a run. Raises XNATConfigError for rules, policies, hooks that cannot be used."""
     judge = Judging(settings.rules, settings.reports, settings.thumbnails)
@@ -123,8 +125,8 @@ def make_plan(
         policies=policies,
         pace=pace or Pace(),
         hook=find_hook(settings.hook) if settings.hook else None,
-        progress=progress,
         again=again,
+        overwrite=overwrite,
     )
 
 
@@ -151,23 +153,27 @@ def run_folder(
     *,
     workers: int = 2,
     pace: Pace | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     told: Callable[[Entry], None] | None = None,
 ) -> Outcome:
     """Take in every study of a folder; one that is held does not stop the others.
 
-    workers: studies at a time. progress: called with bytes sent and bytes in all, for each study
-    by itself. told: called with every study as it comes to rest.
+    workers: studies at a time. progress: called with a study, the bytes of it that were sent, and
+    its bytes in all. told: called with every study as it comes to rest.
 
     Raises XNATAuthError, with which nothing would fare better, and XNATConfigError.
     """
-    plan = make_plan(settings, pace=pace, progress=progress)
+    plan = make_plan(settings, pace=pace)
     rules = naming_rules(settings)
     found = look_into(settings)
     named, refused = naming.name_all(found, rules)
-    jobs = [(study, key, plan) for study, key in named]
+    jobs = [(study, key, _with_progress(plan, key, progress)) for study, key in named]
     entries, busy = _take_all(conn, jobs, workers, told)
     return Outcome(entries, {study.uid: why for study, why in refused}, busy, found)
+
+
+def _with_progress(plan: Plan, key: StudyKey, progress: Progress | None) -> Plan:
+    return plan if progress is None else replace(plan, progress=partial(progress, key))
 
 
 def _take_all(
@@ -203,8 +209,12 @@ def retry(
     workers: int = 2,
     pace: Pace | None = None,
     told: Callable[[Entry], None] | None = None,
+    overwrite: str | None = None,
 ) -> Outcome:
     """Look at studies again with the settings they were taken in with, held or not.
+
+    overwrite: "append", for studies of which the archive holds a part and the user wants the rest
+    added; see `intake.archiving.archive`.
 
     Raises XNATValueError when a study's folder is gone or holds it no more.
     """
@@ -221,13 +231,15 @@ def retry(
         if settings.folder not in folders:
             folders[settings.folder] = look_into(settings)
         study = folders[settings.folder].find(entry.key.study_uid)
-        jobs.append((study, entry.key, make_plan(settings, pace=pace, again=True)))
+        plan = make_plan(settings, pace=pace, again=True, overwrite=overwrite)
+        jobs.append((study, entry.key, plan))
     for settings, keys in wanted.items():
         found = run_rows(
             conn,
             settings,
             only=keys,
             again=True,
+            overwrite=overwrite,
             quiet=0.0,
             workers=workers,
             pace=pace,
@@ -246,6 +258,7 @@ def run_rows(
     quiet: float = rows.QUIET,
     only: Iterable[StudyKey] | None = None,
     again: bool = False,
+    overwrite: str | None = None,
     workers: int = 2,
     pace: Pace | None = None,
     told: Callable[[Entry], None] | None = None,
@@ -256,7 +269,7 @@ def run_rows(
     quiet: seconds without a change before a RECEIVING row is taken. only: these studies and no
     others. With nothing to do it costs one request besides the login, however many rows there are.
     """
-    plan = make_plan(settings, pace=pace, again=again)
+    plan = make_plan(settings, pace=pace, again=again, overwrite=overwrite)
     watch = rows.watchman(plan.ledger, conn.server, now=now)
     seen = rows.survey(conn, plan, project=settings.project or None, watch=watch, quiet=quiet)
     wanted = None if only is None else set(only)

@@ -68,8 +68,9 @@ def archive(
 ) -> Settled:
     """Archive the study's row; safe to call again after anything, also when it is archived already.
 
-    overwrite: "append" or "delete", only ever sent when the user asked for it for this very study:
-    it skips the server's safety checks (B 3.3), is ordered once and never repeated.
+    overwrite: "append" or "delete", only ever sent when the user asked for it for this very study
+    and the study is archived already: it skips the server's safety checks (B 3.3), is ordered once
+    and never repeated.
 
     Raises StudyHeldError (with the server's log) when a human must decide, StudyLostError when the
     study is nowhere, StudyTimeoutError when the server does not come to an end (asking again later
@@ -135,13 +136,13 @@ class _Course:
 
     def _archive(self, row: PrearchiveRow) -> None:
         """READY and no experiment: order it (matrix: only after looking, which was just done)."""
-        if self.posts >= POSTS or (self.order.overwrite and self.posts):
+        if self.posts >= POSTS:
             raise StudyHeldError(
                 self.key, f"ordered {self.posts} times, and the row is READY still", self.said
             )
-        self._post(row)
+        self._post(row, None)  # there is nothing to overwrite, so no check is given up
 
-    def _post(self, row: PrearchiveRow) -> None:
+    def _post(self, row: PrearchiveRow, overwrite: str | None) -> None:
         self.posts += 1
         self.journal(ledger.ARCHIVING, f"order {self.posts} for {row.url}")
         try:
@@ -151,7 +152,7 @@ class _Course:
                 project=self.key.project,
                 subject=self.key.subject,
                 session=self.key.session,
-                overwrite=self.order.overwrite,
+                overwrite=overwrite,
                 quarantine=self.order.quarantine,
                 trigger_pipelines=self.order.trigger_pipelines,
             )
@@ -203,7 +204,7 @@ class _Course:
     def _compare(self, sight: Sight, row: PrearchiveRow) -> None:
         """A row beside the study's own experiment: delete it if the archive holds all of it."""
         if self.order.overwrite and not self.posts:
-            self._post(row)
+            self._post(row, self.order.overwrite)
             return
         assert sight.experiment is not None and sight.archived is Archived.SAME
         try:

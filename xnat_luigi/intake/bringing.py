@@ -117,6 +117,7 @@ def bring_in(
     change: Change | None = None,
     progress: Callable[[int, int], None] | None = None,
     past: str = "",
+    more: bool = False,
 ) -> Brought:
     """Bring a study's files into the prearchive and build its session; safe to call again after
     anything.
@@ -130,6 +131,7 @@ def bring_in(
     those of `changing.change_study`. progress: called with bytes sent and bytes in all.
     past: what an earlier run is known to have done, see `past_of`: a study that was sent before
     and is not seen now may become visible late, so it gets its grace before it is sent again.
+    more: send the files although the study is archived, for a user who wants them appended.
 
     Raises StudyHeldError when a human must decide, StudyTimeoutError when the server does not come
     to an end, XNATUploadError when the server does not show what was sent after several uploads,
@@ -138,7 +140,7 @@ def bring_in(
     images = make_images(files)
     course = _Course(conn, key, images, pace or Pace(), journal)
     course.parameters, course.change, course.progress = parameters or {}, change, progress
-    course.past = past
+    course.past, course.more = past, more
     while True:
         brought = course.step()
         if brought is not None:
@@ -165,6 +167,7 @@ class _Course:
         self.change: Change | None = None
         self.progress: Callable[[int, int], None] | None = None
         self.past = ""
+        self.more = False
         self.sends = 0
         self.must_build = False
         self.sent = {image.name: "" for image in images}
@@ -173,6 +176,9 @@ class _Course:
         """Look, decide, act once. None: look again."""
         sight = look(self.conn, self.key)
         case = decide(sight)
+        if case.action is Action.DONE and self.more and not self.sends:
+            self._send(sight)
+            return None
         if case.action is Action.DONE:
             return Brought(self.key, None, sight.experiment, self.sent, self.sends)
         if case.action is Action.STOP:
@@ -186,7 +192,9 @@ class _Course:
         return self._with_row(sight, sight.row)
 
     def _with_row(self, sight: Sight, row: PrearchiveRow) -> Brought | None:
-        if sight.archived is Archived.SAME:  # sent again after archiving: `archive` compares them
+        if (
+            sight.archived is Archived.SAME and not self.more
+        ):  # sent again after archiving: `archive` compares them
             return Brought(self.key, row, sight.experiment, self.sent, self.sends)
         if self.must_build or row.status != "READY":
             built = self._build(row)

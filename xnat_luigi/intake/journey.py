@@ -91,6 +91,7 @@ class Plan:
     judge: makes the judgement; it is built of `qc` by whom may know both. version: changes when
     rules or policy do. source: words the ledger keeps, with which a later command can run the same
     again. hook: changes data sets on their way. again: look again at what was held or failed.
+    overwrite: "append" or "delete", the user's word for the studies of this very run; never kept.
     """
 
     ledger: Ledger
@@ -103,6 +104,7 @@ class Plan:
     parameters: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[int, int], None] | None = None
     again: bool = False
+    overwrite: str | None = None
 
 
 def take_in(conn: Connection, study: Study, key: StudyKey, plan: Plan) -> Entry:
@@ -211,6 +213,7 @@ def _from_folder(way: _Way, study: Study) -> None:
         change=Change(plan.hook) if plan.hook is not None else None,
         progress=plan.progress,
         past=past_of(way.entry()),
+        more=plan.overwrite is not None,
     )
     sent = _sent(way, brought.sent)
     proof = _finish(way, judgement, lambda found: verify(way.conn, found, sent), notes)
@@ -287,7 +290,13 @@ def _finish(
     told: list[str] = []
     if sight.row is not None and sight.experiment is None:
         told = refuse_findings(way.key, validate(way.conn, way.key), way.journal)
-    settled = archive(way.conn, way.key, pace=way.plan.pace, journal=way.journal)
+    settled = archive(
+        way.conn,
+        way.key,
+        pace=way.plan.pace,
+        journal=way.journal,
+        overwrite=way.plan.overwrite,
+    )
     proof = _prove(way, settled.experiment, prove)
     files = judgement.report([("The server's dry run", told or ["nothing against it"]), *notes])
     record_results(
@@ -314,7 +323,7 @@ def _prove(way: _Way, experiment: Experiment, prove: Callable[[Experiment], Proo
         proof = prove(experiment)
     except XNATIntegrityError as error:
         raise StudyHeldError(
-            way.key, f"{error}; archive the rest with append, or by hand"
+            way.key, f"{error}; to add them say `intake retry SESSION --append`"
         ) from error
     way.journal(stages.VERIFIED, str(proof), proof=str(proof))
     return proof
