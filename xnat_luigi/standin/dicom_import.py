@@ -229,7 +229,9 @@ def scan_id(header: Header) -> str:
 
 
 def is_valid_file_name(name: str) -> bool:
-    return bool(_VALID_FILE_NAME.match(name)) and name not in {".", ".."}
+    """Whether a file may keep its name; one that looks like a catalog or is hidden may not."""
+    plain = bool(_VALID_FILE_NAME.match(name)) and not name.startswith(".")
+    return plain and len(name) <= 200 and not name.endswith("_catalog.xml")
 
 
 def template_name(header: Header, template: str = "") -> str:
@@ -306,7 +308,7 @@ def _zip_entries(stream: IO[bytes], _kind: str, name: str) -> Iterator[tuple[str
             for info in archive.infolist():
                 if not info.is_dir():
                     yield info.filename, archive.read(info)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except Exception as error:  # damage and encryption raise a dozen kinds
         raise UnsupportedFormat(f"unable to read {name}: {error}") from error
 
 
@@ -317,5 +319,5 @@ def _tar_entries(stream: IO[bytes], kind: str, name: str) -> Iterator[tuple[str,
                 opened = archive.extractfile(member) if member.isfile() else None
                 if opened is not None:
                     yield member.name, opened.read()
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except Exception as error:  # damage raises many kinds
         raise UnsupportedFormat(f"unable to read {name}: {error}") from error
