@@ -143,6 +143,41 @@ def test_A5_4_unshare_through_the_other_project(site: Site, project: str) -> Non
     assert site.get(f"{own}/scans/1/resources/DICOM/files/a.dcm").content == b"hello"
 
 
+def test_A5_4_unshare_is_refused_while_something_hangs_below(site: Site, project: str) -> None:
+    second = site.project()
+    subject = f"/projects/{project}/subjects/S1"
+    site.put(f"{subject}/projects/{second}?label=X1")
+    site.put(f"/projects/{second}/subjects/X1/experiments/N1?xsiType={MR}")
+    assert site.delete(f"{subject}/projects/{second}").status_code == 403
+    assert labels(site, second, "subjects") == {"X1"}
+
+
+def test_A5_4_a_project_is_not_changed_by_the_way(site: Site, project: str) -> None:
+    second = site.project()
+    session = site.rows(f"/projects/{project}/experiments")[0]["ID"]
+    answer = site.put(f"/projects/{second}/experiments/{session}?xsiType={MR}&note=x")
+    assert answer.status_code in (400, 409)
+    assert labels(site, second) == set()
+    assert site.rows(f"/projects/{project}/experiments", columns="note")[0]["note"] == "old"
+
+
+def test_A5_2_lock(own_site: Site, standin: StandIn) -> None:
+    session = standin.add_session(
+        "P1", "S1", "E1", scans={"1": {"type": "T1", "resources": {"R": {"a": b"a"}}}}
+    )
+    path = f"/projects/P1/subjects/S1/experiments/{session}"
+    resource = f"{path}/scans/1/resources/R"
+    assert own_site.put(f"{path}?xsiType={MR}&_lock=true").status_code == 200
+    assert own_site.put(f"{path}?xsiType={MR}&note=x").status_code == 403
+    assert own_site.delete(path).status_code == 403
+    assert own_site.delete(resource).status_code == 403
+    assert own_site.delete(f"{resource}/files/a").status_code == 403
+    assert own_site.get(f"{resource}/files/a").content == b"a"
+    assert own_site.put(f"{path}?xsiType={MR}&_unlock=true").status_code == 200
+    assert own_site.put(f"{path}?xsiType={MR}&note=x").status_code == 200
+    assert own_site.delete(resource).status_code == 200
+
+
 def test_A5_4_share_of_a_subject(site: Site, project: str) -> None:
     second = site.project()
     assert site.put(f"/projects/{project}/subjects/S1/projects/{second}?label=X1").ok

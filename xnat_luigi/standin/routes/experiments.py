@@ -8,6 +8,7 @@ from ..changes import LABEL, apply_asked, move, remove_item, rename
 from ..documents import Asked, justify, read_asked
 from ..render.items import answer_item
 from ..state import Item, State
+from ..state.rights import LOCKED
 from ..types import is_a, knows
 from ..wire import Answer, Refusal, Request
 from . import Route
@@ -165,14 +166,28 @@ def _rename(request: Request, state: State, item: Item, label: str) -> Answer:
     return Answer.text("")
 
 
+_ACTIONS = {
+    "activate": "active",
+    "quarantine": "quarantine",
+    "_lock": LOCKED,
+    "_obsolete": "obsolete",
+}
+
+
 def _change(request: Request, state: State, item: Item, asked: Asked) -> Answer:
+    if item.status == LOCKED and request.query.flag("_unlock"):
+        if not state.rights.may(request.user, "edit", item.project):
+            raise Refusal(403)
+        item.status = "active"
+        state.items.save(item, request.user)
+        return Answer.text(item.id)
     need(request, state, "edit", item)
     justify(request, state, 500, text=False)
     label = request.query.raw("label")
     if label:
         return _rename(request, state, item, label)
     changed = apply_asked(item, asked)
-    for action, status in (("activate", "active"), ("quarantine", "quarantine")):
+    for action, status in _ACTIONS.items():
         if request.query.flag(action):
             item.status, changed = status, True
     if changed:
@@ -196,11 +211,21 @@ def _to_subject(request: Request, state: State, item: Item, name: str) -> None:
         move(state, item, request.user, parent=subject.pk)
 
 
+def _is_in(state: State, item: Item, name: str) -> bool:
+    project = state.items.project(name)
+    if project is None:
+        return False
+    shares = {one for one, _ in state.items.shares(item)}
+    return project.id == item.project or project.id in shares
+
+
 def put_experiment(request: Request, state: State) -> Answer:
     """Makes an experiment (201), changes one (200), or renames it with `label=`."""
     item = maybe_experiment(request, state)
     asked = _asked(request)
     if item is not None:
+        if "P" in request.variables and not _is_in(state, item, variable(request, "P")):
+            raise Refusal(409, "Project must be modified through separate URI.")
         subject = maybe_subject(request, state) if "S" in request.variables else None
         if subject is not None and item.kind == "experiment" and subject.pk != item.parent:
             need(request, state, "edit", item)

@@ -120,7 +120,7 @@ def delete_through(request: Request, state: State, item: Item) -> Answer:
         raise Refusal(403, "User account cannot delete experiments")
     project = variable(request, "P")
     if project and project != item.project:
-        state.items.unshare(item, project)
+        _unshare(state, item, project)
         return Answer.text("")
     need(request, state, "delete", item)
     justify(request, state, 403)
@@ -184,9 +184,16 @@ def remove_share(request: Request, state: State, item: Item) -> Answer:
     project = variable(request, "P2")
     if not state.rights.may(request.user, "edit", project):
         raise Refusal(403)
-    if not state.items.unshare(item, project):
+    if not _unshare(state, item, project):
         raise Refusal(404)
     return Answer.text("")
+
+
+def _unshare(state: State, item: Item, project: str) -> bool:
+    """Takes a share back; refused while something of that project hangs below (A 5.4)."""
+    if any(one.project == project for one in state.items.below(item, "experiment", "assessor")):
+        raise Refusal(403, f"Items of project {project} hang below this one.")
+    return state.items.unshare(item, project)
 
 
 _S = "/data/projects/{P}/subjects"

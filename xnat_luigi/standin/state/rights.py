@@ -6,8 +6,9 @@ from .items import Item, Items
 from .store import Store
 from .users import User, Users
 
-__all__ = ["Rights"]
+__all__ = ["LOCKED", "Rights"]
 
+LOCKED = "locked"
 _GRANTS = {
     "owner": {"read", "create", "edit", "delete", "manage"},
     "member": {"read", "create", "edit"},
@@ -74,6 +75,8 @@ class Rights:
         """
         if item.kind == "project":
             return self.may(login, action, item.id)
+        if action in ("edit", "delete") and self._locked(item):
+            return False
         if self.may(login, action, item.project):
             return True
         if action != "read":
@@ -86,6 +89,11 @@ class Rights:
         return top is not None and any(
             self.may(login, "read", project) for project, _ in self.items.shares(top)
         )
+
+    def _locked(self, item: Item) -> bool:
+        """Whether the item, or the session it belongs to, has been locked (A 5.2, `_lock`)."""
+        top = self.items.session_of(item) if item.kind != "subject" else item
+        return item.status == LOCKED or (top is not None and top.status == LOCKED)
 
     def readable_projects(self, login: str) -> set[str] | None:
         """IDs of the projects whose data `login` may read; None means every one."""
