@@ -16,6 +16,7 @@ __all__ = ["histogram", "line", "page", "picture", "table"]
 BLUE = "#0072b2"
 STYLE = """
 body { font: 14px/1.4 sans-serif; margin: 2em; color: #222; max-width: 75em }
+table { border-collapse: collapse }
 th, td { padding: .25em .8em; text-align: left; border-bottom: 1px solid #ddd }
 td { font-variant-numeric: tabular-nums }
 figure { display: inline-block; margin: 1em 2em 1em 0; vertical-align: top }
@@ -59,6 +60,9 @@ def histogram(values: Any, name: str, bins: int = 20) -> str:
     data = data[numpy.isfinite(data)]
     if not data.size:
         return _figure(name, "<p>no values</p>")
+    low, high = float(data.min()), float(data.max())
+    if low == high:
+        return _figure(name, f"<p>{data.size} values, all {low:g}</p>")
     counts, edges = numpy.histogram(data, bins=bins)
     top = int(counts.max()) or 1
     bars = "".join(
@@ -98,7 +102,8 @@ def picture(pixels: Any, name: str) -> str:
     file = io.BytesIO()
     image.save(file, format="PNG")
     text = base64.b64encode(file.getvalue()).decode()
-    size = f"width={image.width} height={image.height}"
+    times = max(1, 192 // max(image.size))
+    size = f"width={times * image.width} height={times * image.height}"
     return _figure(
         name, f'<img {size} alt="{html.escape(name)}" src="data:image/png;base64,{text}">'
     )

@@ -235,8 +235,9 @@ def draw_svg(node: Node) -> str:
     rows: list[list[Node]] = [[] for _ in range(height)]
     for one in node.walk():
         rows[height - 1 - levels[one.uri]].append(one)
-    width, box, gap = 520, 480, 90
-    total = width * max(len(row) for row in rows)
+    longest = max(max(len(_title(one)), len(_subtitle(one)[:80])) for one in node.walk())
+    box, gap = 8 * longest + 30, 90
+    total = (box + 40) * max(len(row) for row in rows)
     places: dict[str, tuple[float, float]] = {}
     for down, row in enumerate(rows):
         for across, one in enumerate(row):
