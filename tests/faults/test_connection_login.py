@@ -96,6 +96,61 @@ def test_A1_an_empty_list_of_an_open_site_is_doubted(standin: StandIn, tried: Co
     assert logins(standin) == 2
 
 
+def test_A1_a_shorter_list_of_an_open_site_is_doubted(standin: StandIn, tried: Connect) -> None:
+    standin.preferences["requireLogin"] = False
+    standin.add_project("P1")
+    standin.add_project("PUBLIC", accessibility="public")
+    conn = tried().connection
+    assert rows(conn) == ["P1", "PUBLIC"]
+    standin.clock.advance(16 * MINUTES)  # the stamps of the answers show it
+    assert rows(conn) == ["P1", "PUBLIC"]
+    assert logins(standin) == 2
+
+
+def test_A1_a_shorter_list_after_an_early_end_is_doubted_after_a_minute(
+    standin: StandIn, tried: Connect
+) -> None:
+    standin.preferences["requireLogin"] = False
+    standin.add_project("P1")
+    standin.add_project("PUBLIC", accessibility="public")
+    one = tried()
+    assert rows(one.connection) == ["P1", "PUBLIC"]
+    standin.state.users.close_session(one.connection.session_id)
+    one.now += 61
+    assert rows(one.connection) == ["P1", "PUBLIC"]
+    assert logins(standin) == 2
+
+
+def test_A1_no_thread_takes_the_shorter_list(standin: StandIn, tried: Connect) -> None:
+    standin.preferences["requireLogin"] = False
+    standin.add_project("P1")
+    standin.add_project("PUBLIC", accessibility="public")
+    one = tried()
+    assert len(rows(one.connection)) == 2
+    seen: list[int] = []
+    for _ in range(3):
+        standin.clock.advance(16 * MINUTES)
+        threads = [
+            threading.Thread(target=lambda: seen.append(len(rows(one.connection))))
+            for _ in range(12)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert seen == [2] * 36
+    assert logins(standin) == 4
+
+
+def test_A1_doubt_costs_one_request_in_a_minute(standin: StandIn, tried: Connect) -> None:
+    standin.add_project("P1")
+    one = tried()
+    for _ in range(30):
+        one.now += 10
+        rows(one.connection)
+    assert sum(request.path == "/data/auth" for request in standin.requests) <= 1 + 5
+
+
 def test_A1_an_empty_list_of_a_living_login_is_one(standin: StandIn, tried: Connect) -> None:
     one = tried()
     assert rows(one.connection) == []

@@ -34,6 +34,8 @@ __all__ = ["Answer", "Connection", "Stream", "Wait"]
 
 FRESH = 20.0
 """seconds for which a login that was just confirmed is not doubted because of an empty listing"""
+OLD = 60.0
+"""seconds after which a login that has given no sign is asked after with the next answer"""
 _HEAD = 8192
 _LOGOUT = 10.0
 """seconds that the end of a session may take; a server that hangs does not keep us"""
@@ -329,9 +331,11 @@ class Connection:
                 continue
             if not isinstance(found, Answer):
                 return found
+            if sending.again and generation != self._generation and sending.rewind():
+                continue  # meanwhile another thread found this login lost: its answers are in doubt
             if found.lost or entrance.is_lost(found) or self._doubtful(sending, found, cookie):
                 logins += 1
-                if logins > 1 and found.status == 200:
+                if logins > 1 and found.status == 200 and is_page(found.content[:512]):
                     raise page_error(self._where(sending), found)
                 self._renew(sending, generation, logins)
                 continue
@@ -366,7 +370,11 @@ class Connection:
             form=sending.form,
             **sending.timeouts(self.policy),  # type: ignore[arg-type]
         )
-        self._expiration = reply.expiration or self._expiration
+        before, now = self._expiration, reply.expiration
+        if before and now and now[0] - before[0] >= before[1]:
+            # By the server's own clock more time has passed than it lets a session idle.
+            self._confirmed = float("-inf")
+        self._expiration = now or before
         if further := reply.further_cookies:
             self._balancing = {**self._balancing, **further}
         self._logger.debug("%s: %s", self._where(sending), reply.status)
@@ -379,16 +387,17 @@ class Connection:
     def _doubtful(self, sending: Sending, answer: Answer, cookie: str) -> bool:
         """Whether the answer was given to somebody else: what a guest sees of an open site.
 
-        Any refusal may mean just that (404, 403, for some addresses 500), and so may an empty
-        listing (fault row A1).
+        Any refusal may mean just that (404, 403, for some addresses 500), and so may a listing
+        that is empty or has less in it (fault row A1). So a login is asked after when there is a
+        sign that it ended, and now and then when there is none.
         """
         if not sending.again and answer.status not in range(400, 500):
             return False  # it may have been done, whoever we were
         other = self._here.new_session not in (None, cookie)
-        empty = answer.status == 200 and shows_nothing(answer.content)
-        stale = self._clock() - self._confirmed > FRESH
         refused = answer.status >= 400 and answer.status not in RETRIED
-        if other or refused or (empty and stale):
+        since = self._clock() - self._confirmed
+        empty = answer.status == 200 and shows_nothing(answer.content)
+        if other or refused or since > OLD or (empty and since > FRESH):
             if not self._still_us(cookie):
                 return True
             self._here.confirmed = self._confirmed
