@@ -146,14 +146,14 @@ def _simple(state: State, item: Item, column: Column, project: str) -> Any:
     if path.startswith("meta/"):
         return _meta(item, column)
     if path in ("subject_id", "subject_label", "subject_project"):
-        subject = state.items.subject_of(item)
+        subject = _subject(state, item)
         if subject is None:
             return ""
         if path == "subject_label":
             return label_in(state, subject, project)
         return subject.id if path == "subject_id" else subject.project
     if path in ("session_id", "session_label", "imagesession_id", "image_session_id"):
-        session = state.items.by_pk(item.parent) if item.kind != "experiment" else None
+        session = state.items.peek(item.parent) if item.kind != "experiment" else None
         if session is None:
             return ""
         return label_in(state, session, project) if path == "session_label" else session.id
@@ -174,6 +174,13 @@ def _simple(state: State, item: Item, column: Column, project: str) -> Any:
     return found
 
 
+def _subject(state: State, item: Item) -> Item | None:
+    found: Item | None = item
+    while found is not None and found.kind != "subject":
+        found = state.items.peek(found.parent)
+    return found
+
+
 def _meta(item: Item, column: Column) -> str:
     if column.path == "meta/insert_date":
         return item.inserted
@@ -183,6 +190,7 @@ def _meta(item: Item, column: Column) -> str:
     return item.deep_modified if concrete else item.modified
 
 
+@functools.lru_cache(maxsize=4096)
 def _collection(column: Column) -> str:
     """The repeated thing a column reaches into, or nothing (A 3.3: one row per combination)."""
     path = column.path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,6 +82,9 @@ class Items:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
         self.clock = clock
+        self._peeked: dict[int, Item | None] = {}
+        self._peeked_at = -1
+        self._peeked_lock = threading.Lock()
         store.declare(TABLES)
 
     # finding ------------------------------------------------------------------------------------
@@ -89,6 +93,22 @@ class Items:
         """The item with this primary key."""
         row = self.store.row("SELECT * FROM item WHERE pk = ?", pk)
         return None if row is None else _read(row)
+
+    def peek(self, pk: int | None) -> Item | None:
+        """The item with this primary key, remembered while nothing changes: look, do not touch."""
+        if pk is None:
+            return None
+        now = self.store.generation
+        if self._peeked_at == now and pk in self._peeked:
+            return self._peeked[pk]
+        found = self.by_pk(pk)
+        with self._peeked_lock:
+            if self._peeked_at != now:
+                if self.store.generation != now:
+                    return found
+                self._peeked, self._peeked_at = {}, now
+            self._peeked[pk] = found
+        return found
 
     def by_id(self, item_id: str, *kinds: str) -> Item | None:
         """The item with this global ID among `kinds`."""

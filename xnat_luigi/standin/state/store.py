@@ -20,7 +20,7 @@ def dumps(value: Any) -> str:
 
 def loads(text: str | None) -> Any:
     """JSON from a column."""
-    return json.loads(text) if text else {}
+    return json.loads(text) if text and text != "{}" else {}
 
 
 class Store:
