@@ -13,6 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.material import make_study, series_of
+from xnat_luigi.intake.naming import read_naming
+from xnat_luigi.intake.policy import read_policies
+from xnat_luigi.qc import rules as rules_module
+from xnat_luigi.qc.checks import check_study
+from xnat_luigi.qc.explain import explain
+from xnat_luigi.qc.rules import read_rules
+
 DOCS = Path(__file__).parents[2] / "docs"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 _FILE = re.compile(r"# file: (\S+)\n")
@@ -85,3 +93,47 @@ def test_the_tutorial(tmp_path: Path) -> None:
         assert not missing, f"{step.command}\ndoes not say {missing} but\n{said}"
     assert len(outputs) == len(list(steps(text))) + 1, done.stdout[-2000:]
     assert "Traceback" not in done.stdout
+
+
+def test_the_files_of_the_reference_are_understood(tmp_path: Path) -> None:
+    """Naming rules, policy and QC rules as the pages show them."""
+    for page in ("intake.md", "qc.md"):
+        write_files((DOCS / page).read_text(), tmp_path)
+    (tmp_path / "map.csv").write_text("key,project,subject,session\nA,P,S,S_MR1\n")
+    assert len(read_naming(tmp_path / "naming.toml")) == 3
+    assert len(read_naming(tmp_path / "pseudonyms.toml")) == 1
+    policies = read_policies(tmp_path / "policy.toml")
+    assert policies.of("P1").delete_source and policies.of("P3").on_fail == "delete"
+    rules = read_rules(tmp_path / "rules.toml")
+    assert [rule.name for rule in rules.series] == ["T1", "^(?i:localizer|scout)"]
+    assert "diffusion" in explain(rules)
+
+
+def test_ones_own_check_of_the_reference_works(tmp_path: Path) -> None:
+    write_files((DOCS / "qc.md").read_text(), tmp_path)
+    study = make_study(
+        tmp_path / "in",
+        subject="SUBJ1",
+        session="SUBJ1_MR1",
+        series=series_of(("ep2d_DWI",), slices=2),
+        side=64,
+    )
+    rules = read_rules(tmp_path / "rules.toml")
+    verdict = check_study(study.files, rules, subject="SUBJ1", session="SUBJ1_MR1")
+    (found,) = [finding for finding in verdict.findings if finding.rule == "diffusion"]
+    assert found.status == "warn" and "2 directions" in found.message
+
+
+def test_every_table_and_word_of_the_rules_is_in_the_reference() -> None:
+    """Words that `rules.py` reads and the page does not name."""
+    code = Path(rules_module.__file__).read_text()
+    read = set(
+        re.findall(
+            r"\.(?:text|texts|table|tables|keywords|pattern|severity|choice|flag|number|whole|span"
+            r'|maybe_flag|optional)\(\s*"(\w+)"',
+            code,
+        )
+    )
+    page = (DOCS / "qc.md").read_text()
+    assert len(read) > 25
+    assert {word for word in read if word not in page} <= {"fields", "empty_severity"}

@@ -253,12 +253,40 @@ def test_rows_with_labels_the_server_would_change_are_refused(line: Line, tmp_pa
         key_of(odd)
 
 
-def test_rows_of_no_project_are_named_not_archived(line: Line, tmp_path: Path) -> None:
+@pytest.fixture
+def homeless(line: Line) -> Line:
+    """The study is a row of no project."""
     scan(line, line.made)
     (row,) = line.services.prearchive.all()
     line.services.work.move(row, "Unassigned")
-    outcome = go(line, replace(settings(tmp_path), project=""))
-    assert not outcome.entries and "belongs to no project" in next(iter(outcome.refused.values()))
+    return line
+
+
+def test_rows_of_no_project_are_named_not_archived(homeless: Line, tmp_path: Path) -> None:
+    outcome = go(homeless, replace(settings(tmp_path), project=""))
+    (why,) = outcome.refused.values()
+    assert not outcome.entries and "belongs to no project" in why and not outcome.good
+
+
+def named(tmp_path: Path, session: str) -> Settings:
+    path = tmp_path / "naming.toml"
+    path.write_text(
+        "[[name]]\nwhen = { StationName = '*' }\nproject = 'P1'\n"
+        f"subject = '{{PatientName}}'\nsession = '{session}'\n"
+    )
+    return replace(settings(tmp_path), project="", naming=str(path))
+
+
+def test_rows_of_no_project_go_where_the_rules_say(homeless: Line, tmp_path: Path) -> None:
+    (entry,) = go(homeless, named(tmp_path, "{PatientID}")).entries
+    assert entry.stage == DONE, entry.detail
+    assert entry.key.project == "P1" and homeless.archived_once()
+
+
+def test_rows_are_not_renamed(homeless: Line, tmp_path: Path) -> None:
+    outcome = go(homeless, named(tmp_path, "{PatientID}_NEW"))
+    assert not outcome.entries and "cannot be renamed" in next(iter(outcome.refused.values()))
+    assert [row.project for row in homeless.services.prearchive.all()] == ["Unassigned"]
 
 
 def test_a_row_that_is_locked_rests(line: Line, tmp_path: Path) -> None:

@@ -90,6 +90,11 @@ def _add_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", required=True, help="address of the server")
     parser.add_argument("--project", default="", help="project; all that we may edit without")
     parser.add_argument(
+        "--naming",
+        default="",
+        help="TOML file: to which projects rows of `Unassigned` belong (administrators see them)",
+    )
+    parser.add_argument(
         "--quiet",
         type=float,
         default=300.0,
@@ -170,6 +175,7 @@ def _rows(arguments: argparse.Namespace) -> int:
     settings = Settings(
         state=arguments.state,
         project=arguments.project,
+        naming=arguments.naming,
         rules=arguments.rules,
         policy=arguments.policy,
     )

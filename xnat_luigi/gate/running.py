@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..exceptions import XNATLockError, XNATValueError
+from ..exceptions import XNATAuthError, XNATError, XNATLockError, XNATValueError
 from ..intake import naming, rows
 from ..intake.changing import change_studies, find_hook
 from ..intake.journey import Arrived, Plan, take_in, take_row
@@ -273,7 +273,10 @@ def run_rows(
     watch = rows.watchman(plan.ledger, conn.server, now=now)
     seen = rows.survey(conn, plan, project=settings.project or None, watch=watch, quiet=quiet)
     wanted = None if only is None else set(only)
+    refused = {row.url: why for row, why in seen.refused}
     ripe = [(row, key) for row, key in seen.ripe if wanted is None or key in wanted]
+    if wanted is None:
+        ripe += _give_homes(conn, settings, seen, refused)
     busy: list[StudyKey] = []
 
     def take(item: tuple[PrearchiveRow, StudyKey]) -> Entry | None:
@@ -291,8 +294,25 @@ def run_rows(
         entries = [entry for entry in pool.map(take, ripe) if entry is not None]
     if wanted is None:
         entries += rows.delete_failed(conn, plan, [row for row, _ in seen.resting])
-    refused = {row.url: why for row, why in seen.refused}
     return Outcome(tuple(entries), refused, tuple(busy))
+
+
+def _give_homes(
+    conn: Connection, settings: Settings, seen: rows.Survey, refused: dict[str, str]
+) -> list[tuple[PrearchiveRow, StudyKey]]:
+    """Rows of `Unassigned`, moved to the projects that the naming rules give them."""
+    moved = []
+    for row, key in seen.homeless:
+        if not settings.naming:
+            refused[row.url] = f"{row.url} belongs to no project: move it, or give naming rules"
+            continue
+        try:
+            moved.append(rows.give_home(conn, row, key, naming.read_naming(settings.naming)))
+        except XNATAuthError:
+            raise
+        except XNATError as error:
+            refused[row.url] = f"{row.url}: {error}"
+    return moved
 
 
 def take_one_row(conn: Connection, row: PrearchiveRow, key: StudyKey, plan: Plan) -> Entry:

@@ -29,7 +29,9 @@ from .decisions import decision_of
 from .journey import Arrived, Plan, fingerprint, rests
 from .keys import StudyHeldError, StudyKey, StudyTimeoutError
 from .ledger import Entry, Ledger
+from .naming import NamingRule, UnnamedError, name_study
 from .policy import DELETE, Policy
+from .studies import group
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -45,9 +47,13 @@ _LIMIT = 256 << 20
 
 @dataclass(frozen=True)
 class Survey:
-    """The rows of one look: those to take in now, and the others with the reason."""
+    """The rows of one look: those to take in now, and the others with the reason.
+
+    homeless: ripe rows of no project (`Unassigned`), which must be moved to one first.
+    """
 
     ripe: tuple[tuple[PrearchiveRow, StudyKey], ...] = ()
+    homeless: tuple[tuple[PrearchiveRow, StudyKey], ...] = ()
     resting: tuple[tuple[PrearchiveRow, str], ...] = ()
     refused: tuple[tuple[PrearchiveRow, str], ...] = ()
 
@@ -114,7 +120,7 @@ def survey(
     rows = prearchive.list_rows(conn, project)
     still = watch.look(rows)
     known = {entry.key: entry for entry in plan.ledger.entries(server=conn.server)}
-    ripe, resting, refused = [], [], []
+    ripe, homeless, resting, refused = [], [], [], []
     for row in rows:
         try:
             key = key_of(row)
@@ -122,13 +128,13 @@ def survey(
             refused.append((row, f"{row.url}: {error}"))
             continue
         why = _why_not(row, known.get(key), still[row.url], quiet, plan)
-        if row.project == prearchive.UNASSIGNED:
-            refused.append((row, f"{row.url} belongs to no project: move it to one"))
-        elif why:
+        if why:
             resting.append((row, why))
+        elif row.project == prearchive.UNASSIGNED:
+            homeless.append((row, key))
         else:
             ripe.append((row, key))
-    return Survey(tuple(ripe), tuple(resting), tuple(refused))
+    return Survey(tuple(ripe), tuple(homeless), tuple(resting), tuple(refused))
 
 
 def _why_not(
@@ -166,6 +172,28 @@ def build_row(conn: Connection, row: PrearchiveRow, key: StudyKey) -> Prearchive
     if states.in_flight(built.status):
         raise StudyTimeoutError(f"{key}: the row is {built.status} after its build; look later")
     return built
+
+
+def give_home(
+    conn: Connection, row: PrearchiveRow, key: StudyKey, rules: Sequence[NamingRule]
+) -> tuple[PrearchiveRow, StudyKey]:
+    """Move a row of no project to the one that the naming rules give its study (matrix: only after
+    looking, and the row was just read).
+
+    Only the project may be new: a row's labels cannot be changed (B 2.5). Raises UnnamedError.
+    """
+    built = build_row(conn, row, key)
+    fields = tuple(dict.fromkeys(name for rule in rules for name in rule.fields))
+    arrived = read_row(conn, built, fields=fields)
+    named = name_study(group(row.url, arrived.headers).find(row.tag), rules)
+    if (named.subject, named.session) != (key.subject, key.session):
+        raise UnnamedError(
+            f"{row.url}: the rules call it {named.subject}/{named.session}, the server "
+            f"{key.subject}/{key.session}, and a row cannot be renamed"
+        )
+    if named.project == prearchive.UNASSIGNED:
+        raise UnnamedError(f"{row.url}: the rules name no project")
+    return prearchive.move(conn, built, named.project), named
 
 
 # what is in a row -------------------------------------------------------------------------------
