@@ -232,6 +232,15 @@ _DEFAULTS: dict[str, tuple[str, ...]] = {
     "projects": ("ID", "secondary_ID", "name", "description"),
 }
 """columns that listings have by themselves (A 3.2); asked for when others are wanted as well"""
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "projects": ("name", "description"),
+    "subjects": ("label",),
+    "experiments": ("label", "date"),
+    "assessors": ("label", "date"),
+    "scans": ("type", "quality", "note", "series_description"),
+    "resources": ("label", "format", "content"),
+}
+"""columns that are fields of the objects, which need no request of their own then (S-108)"""
 _FILTERED = frozenset({"subjects", "experiments"})
 """listings on which the server honours filters (A 3.4)"""
 _RANGE = re.compile(r"[\d.]+-[\d.]+|\d\d/\d\d/\d{4}(-\d\d/\d\d/\d{4})?")
@@ -323,17 +332,16 @@ class XNATListing(XNATBaseListing):
         if not id_:
             self.logger.warning("%s lists an element without an ID: %s", self._uri, row)
             return None
-        overwrites = {key: row[key] for key in ("label", "type", "name") if row.get(key)}
+        known = {key: row[key] for key in _KNOWN.get(kind, ()) if key in row}
+        overwrites: dict[str, str] = {}
         uri = cell(row, "URI")
         fieldname = self.field_name
-        if kind == "resources":
-            uri = f"{self._uri}/{id_}"
-            overwrites = {"label": cell(row, "label")}
-        elif not uri:
+        if kind == "resources" or not uri:
             uri = f"{self._uri}/{id_}"
         project = self._project_asked_through()
         if project and kind in ("subjects", "experiments"):
-            overwrites["project"] = project  # a shared one is shown as the project has it (S-113)
+            # A shared one is shown as the project has it (S-113), whatever its document says.
+            overwrites.update(project=project, label=known.pop("label", ""))
         if kind in ("experiments", "subjects") and row.get("subject_ID"):
             overwrites["subject_ID"] = row["subject_ID"]
         return make_object(
@@ -347,6 +355,7 @@ class XNATListing(XNATBaseListing):
             through=project or (row.get("project", "") if kind in _FILTERED else ""),
             fallback=self._xsi_type,
             row=dict(row) if kind == "resources" else None,
+            known=known,
         )
 
     def _project_asked_through(self) -> str:

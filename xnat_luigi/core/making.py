@@ -36,6 +36,7 @@ def make_object(
     through: str = "",
     fallback: str | None = None,
     row: dict[str, str] | None = None,
+    known: dict[str, str] | None = None,
     **kwargs: Any,
 ) -> Any:
     """Return the object of an address; a living one of the same address is brought up to date.
@@ -50,6 +51,8 @@ def make_object(
         The type to use when the schemas do not describe `type_`.
     row : dict, optional
         The row of the listing it was found in.
+    known : dict, optional
+        Fields as a listing has them, so that they need no document; `""` is no value.
     """
     cls = _class(session, type_) or _class(session, fallback)
     if cls is None:
@@ -75,11 +78,23 @@ def make_object(
             found._cache.setdefault("id", id_)
         if datafields:
             found._cache["data"] = dict(datafields)
+        if known and _is_older(found._cache.get("_read_document"), known):
+            found.clearcache()
         if found._parent is None:
             found._parent = parent
     if row is not None:
         found._cache["row"] = row
+    if known:
+        found._cache["known"] = known
     return found
+
+
+def _is_older(entry: dict[str, Any] | None, known: dict[str, str]) -> bool:
+    """Say whether a document that was read before disagrees with a row that came now."""
+    if entry is None:
+        return False
+    fields = entry.get("data_fields", {})
+    return any(str(fields.get(name) or "") != value for name, value in known.items())
 
 
 def create_object(

@@ -337,7 +337,12 @@ class XNATBaseObject:
         type_ : str or callable, optional
             A type of XML Schema (`xs:date`), or what turns the value into what is wanted.
         """
-        value = self._overwrites[name] if name in self._overwrites else self.data.get(name)
+        if name in self._overwrites:
+            value = self._overwrites[name]
+        elif name in self._cache.get("known", ()) and "_read_document" not in self._cache:
+            value = self._cache["known"][name] or None
+        else:
+            value = self.data.get(name)
         if type_ is None or value is None or value == "":
             return None if value == "" and type_ not in (None, "xs:string") else value
         return convert_to(value, type_) if isinstance(type_, str) else type_(value)
@@ -472,6 +477,8 @@ class XNATBaseObject:
         path = uris.quote_listed(self.fulluri)
         items.delete_item(self.xnat_session.connection, path, remove_files=remove_files)
         self._bury()
+        if isinstance(self._parent, XNATBaseObject):
+            self._parent.clearcache()
 
     def _bury(self) -> None:
         """Mark it as deleted and take it out of all caches (S-154)."""

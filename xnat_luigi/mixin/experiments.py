@@ -8,6 +8,7 @@ from typing import Any
 from .. import uris
 from ..core import CustomVariableMap, XNATListing, caching
 from ..core.making import make_object
+from ..core.objects import current
 from ..exceptions import XNATValueError
 from ..rest.answers import read_table
 from .folders import download_session
@@ -111,6 +112,22 @@ class ImageSessionData(SubjectAssessorData):
         conn = self.xnat_session.connection
         query = {"format": "json", "all": "true"}
         return read_table(conn.request("GET", uris.session_resources(self.id), query=query))
+
+    def _scan_entry(self, scan: str) -> dict[str, Any] | None:
+        """Return a scan's part of the session's document.
+
+        None for the first scan that asks: from the second on one document serves all of them.
+        """
+        if "_read_document" not in self._cache and not self._cache.get("scans_asked"):
+            self._cache["scans_asked"] = True
+            return None
+        for child in self.fulldata.get("children") or ():
+            if child.get("field") == "scans/scan":
+                for entry in child.get("items") or ():
+                    if current(entry) and str(entry["data_fields"].get("ID")) == scan:
+                        found: dict[str, Any] = entry
+                        return found
+        return None
 
     def share(self, project: Any, label: str | None = None) -> None:
         """Share it into another project, see `Shared.share`."""

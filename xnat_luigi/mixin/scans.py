@@ -58,6 +58,26 @@ class ImageScanData(XNATBaseObject):
             return parts[parts.index("experiments") + 1]
         return str(self.get("image_session_ID"))
 
+    _read_alone = False
+    """whether its own document must be read, and not its part of the session's"""
+
+    @caching
+    def _read_document(self) -> dict[str, Any]:
+        """Return its document: from the second scan on, one request serves all of a session."""
+        finder = getattr(self._parent, "_scan_entry", None)
+        if finder is not None and self.caching and not self._read_alone:
+            entry: dict[str, Any] | None = finder(self.uri.rstrip("/").rsplit("/", 1)[-1])
+            if entry is not None:
+                return entry
+        return super()._read_document()
+
+    def clearcache(self) -> None:
+        """Forget what was read, so that it is read anew."""
+        super().clearcache()
+        self._read_alone = True
+        if self._parent is not None:
+            self._parent._cache.pop("_read_document", None)
+
     def _address(self) -> uris.Address:
         return uris.Address(experiment=self._experiment_id, scan=self.id)
 
