@@ -59,9 +59,9 @@ def shell(
 
 def test_a_night_and_the_next(shell: Shell) -> None:
     assert shell.sync() == 0
-    assert "P1: 3 sessions looked at, 0 the same, 0 failed; 30 files" in shell.out
+    assert "P1: 3 new, 0 the same, 0 failed; 30 files" in shell.out
     assert shell.sync() == 0
-    assert "0 sessions looked at, 3 the same" in shell.out
+    assert "P1: 3 the same, 0 failed; 0 files" in shell.out
     replace_file(shell.server, "E1", "0.dcm", content("new", size=99))
     assert shell.sync("--json") == 0
     report = shell.json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 __all__ = ["Report", "SessionReport"]
@@ -72,6 +73,11 @@ class Report:
         return sum(one.bytes for one in self.sessions)
 
     @property
+    def requests(self) -> int:
+        """Requests for the sessions looked at, without those of the inventory."""
+        return sum(one.requests for one in self.sessions)
+
+    @property
     def failed(self) -> tuple[SessionReport, ...]:
         """The sessions that could not be fetched."""
         return tuple(one for one in self.sessions if one.failed)
@@ -92,7 +98,7 @@ class Report:
             **asdict(self),
             "files": self.files,
             "bytes": self.bytes,
-            "requests": sum(one.requests for one in self.sessions),
+            "requests": self.requests,
             "exit_status": self.exit_status,
         }
 
@@ -106,17 +112,19 @@ class Report:
 
     def to_line(self) -> str:
         """The sum in one line."""
-        removed = sum(len(one.removed) for one in self.sessions)
-        drifted = sum(len(one.drifted) for one in self.sessions)
-        facts = [
-            f"{len(self.sessions) - len(self.failed)} sessions looked at",
-            f"{self.same} the same",
-            f"{len(self.failed)} failed",
-        ]
+        reasons = Counter(one.reason for one in self.sessions if not one.failed)
+        facts = [f"{count} {reason}" for reason, count in sorted(reasons.items())]
+        facts += [f"{self.same} the same", f"{len(self.failed)} failed"]
         facts += [f"{len(self.deleted)} deleted on the server"] if self.deleted else []
-        facts += [f"{removed} files removed there"] if removed else []
-        facts += [f"{drifted} files edited here"] if drifted else []
+        for word, count in (
+            ("adopted", sum(one.adopted for one in self.sessions)),
+            ("moved", sum(one.moved for one in self.sessions)),
+            ("removed on the server", sum(len(one.removed) for one in self.sessions)),
+            ("edited here", sum(len(one.drifted) for one in self.sessions)),
+            ("put into the trash", sum(len(one.displaced) for one in self.sessions)),
+        ):
+            facts += [f"{count} files {word}"] if count else []
         return (
             f"{self.project}: {', '.join(facts)}; {self.files} files, {self.bytes:,} bytes in "
-            f"{self.seconds:.1f} s ({self.rate / 1e6:.1f} MB/s)"
+            f"{self.seconds:.1f} s ({self.rate / 1e6:.1f} MB/s), {self.requests} requests"
         )
