@@ -112,7 +112,7 @@ def test_T3_killed_at_a_step(
     assert "6 of 6 files" in entry.facts["proof"]
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [STEPS[0], STEPS[3], STEPS[5]])
 def test_a_lost_ledger_costs_a_look_and_no_study(
     children: Any, line: Line, tmp_path: Path, step: str
 ) -> None:
