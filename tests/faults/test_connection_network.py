@@ -237,6 +237,17 @@ def test_N6_a_post_is_never_repeated(standin: StandIn, tried: Connect, status: i
     assert caught.value.status == status
 
 
+def test_N7_a_post_that_a_proxy_held_back_is_sent_later(standin: StandIn, tried: Connect) -> None:
+    one = tried()
+    one.connection.logged_in()
+    held = Fault(method="POST", status=429, headers={"Retry-After": "3"}, times=2)
+    standin.faults.add(held)
+    standin.add_project("P1")
+    answer = one.connection.request("POST", f"{PROJECTS}/P1/subjects", query={"label": "S1"})
+    assert answer.status == 200
+    assert one.slept == [3.0, 3.0]
+
+
 def test_N6_what_may_be_repeated_is(standin: StandIn, tried: Connect) -> None:
     one = tried()
     one.connection.logged_in()

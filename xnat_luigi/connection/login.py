@@ -453,9 +453,9 @@ class Connection:
         where = self._where(sending)
         if status in (502, 503, 504) and not sending.again:
             raise unclear(str(refusal(where, answer)), status)
-        if not (
-            (status in RETRIED and sending.again) or (status == 500 and sending.method == "GET")
-        ):
+        # 429 comes from a proxy that let nothing through, so even a POST may be sent again.
+        later = status == 429 or (status in RETRIED and sending.again)
+        if not later and not (status == 500 and sending.method == "GET"):
             raise refusal(where, answer)
         after = read_retry_after(answer.headers.get("Retry-After"), self._today())
         pause = waits.next_wait(after, most=2 if status == 500 else None)
