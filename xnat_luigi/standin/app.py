@@ -19,13 +19,13 @@ from aiohttp import web
 
 from .access import Access
 from .faults import Faults
-from .misbehaviour import Misbehaviour
+from .misbehaviour import Misbehaviour, NoResponse
 from .quick import QuickFiles
 from .router import Router
 from .routes import Route
 from .state import State
 from .wire import Answer, Body, Params, Refusal, Request, status_page
-from .writing import Writer
+from .writing import BrokenOff, Writer
 
 __all__ = ["App", "RequestLog", "RequestRecord"]
 
@@ -142,6 +142,11 @@ class App:
                     with contextlib.suppress(OSError):
                         os.unlink(left)
             return response
+        except ConnectionError:
+            return NoResponse(status=499)  # the client went away; nobody is there to be told
+        except BrokenOff as reason:
+            log.info("%s %s: %s", request.method, request.path, reason)
+            return NoResponse(status=200)  # begun and not ended, as the real server does
         finally:
             if request.body.path is not None:
                 with contextlib.suppress(OSError):
@@ -195,10 +200,14 @@ class App:
     async def _spool(self, raw: web.BaseRequest) -> tuple[Path, int]:
         handle, name = tempfile.mkstemp(dir=self.state.tmp, prefix="body-")
         size = 0
-        with open(handle, "wb", buffering=0) as file:
-            async for chunk in raw.content.iter_any():
-                file.write(chunk)
-                size += len(chunk)
+        try:
+            with open(handle, "wb", buffering=0) as file:
+                async for chunk in raw.content.iter_any():
+                    file.write(chunk)
+                    size += len(chunk)
+        except BaseException:  # the client went away, or the server stops
+            os.unlink(name)
+            raise
         return Path(name), size
 
     # in a worker thread -------------------------------------------------------------------------

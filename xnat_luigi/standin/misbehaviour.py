@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 
 from .access import login_page
@@ -17,7 +17,7 @@ from .faults import Fault
 from .wire import Answer, status_page
 from .writing import Writer, cut_range
 
-__all__ = ["Misbehaviour"]
+__all__ = ["Misbehaviour", "NoResponse"]
 
 PIECE = 64 << 10
 
@@ -143,10 +143,10 @@ class Misbehaviour:
         if "Content-Range" in headers and length is not None:
             length = int(headers["X-Cut"]) if "X-Cut" in headers else length
         headers.popall("X-Cut", None)
-        chunked = length is None and not fault.no_length
+        chunked = length is None and not fault.no_length and raw.version >= HttpVersion11
         if chunked:
             headers["Transfer-Encoding"] = "chunked"
-        elif not fault.no_length:
+        elif not fault.no_length and length is not None:
             headers["Content-Length"] = str(length)
         phrase = HTTPStatus(response.status).phrase if response.status in _KNOWN else "-"
         head = f"HTTP/1.1 {response.status} {phrase}\r\n"

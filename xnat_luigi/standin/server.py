@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import socket
 import tempfile
 import threading
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -74,13 +76,16 @@ class StandIn:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._http: web.Server | None = None
+        self._accepting: asyncio.Server | None = None
 
     # knobs --------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
         """The server's address, without a trailing slash."""
-        return f"http://{self.host}:{self.port}{self.context}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{self.context}"
 
     @property
     def clock(self) -> Clock:
@@ -166,7 +171,8 @@ class StandIn:
         Raises: `OSError` when the port is taken.
         """
         # Bound here, so that a taken port is the caller's error and not a dead thread.
-        listener = socket.create_server((self.host, self.port), backlog=256)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listener = socket.create_server((self.host, self.port), family=family, backlog=256)
         self.port = listener.getsockname()[1]
         if not self.preferences["siteUrl"]:
             self.preferences["siteUrl"] = self.url
@@ -176,6 +182,7 @@ class StandIn:
         )
         self._thread.start()
         ready.wait()
+        _RUNNING.add(self)
         return self
 
     def _run(self, listener: socket.socket, ready: threading.Event) -> None:
@@ -195,6 +202,7 @@ class StandIn:
         )
         loop = asyncio.get_running_loop()
         accepting = await loop.create_server(server, sock=listener, backlog=256)
+        self._http, self._accepting = server, accepting
         ready.set()
         await self._stopping.wait()
         accepting.close()
@@ -204,6 +212,7 @@ class StandIn:
 
     def stop(self) -> None:
         """Ends open connections, worker threads and the store; removes a temporary root."""
+        _RUNNING.discard(self)
         if self._loop is not None and self._stopping is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()
@@ -219,6 +228,19 @@ class StandIn:
         if self._thread is not None:
             self._thread.join()
 
+    def _leave_to_parent(self) -> None:
+        """In a forked child: lets go of the sockets, which the parent's thread serves.
+
+        Otherwise a connection that the server closes would stay open until the child ends, and so
+        would the port.
+        """
+        sockets = list(self._accepting.sockets) if self._accepting is not None else []
+        for connection in self._http.connections if self._http is not None else ():
+            if connection.transport is not None:
+                sockets.append(connection.transport.get_extra_info("socket"))
+        for one in sockets:
+            getattr(one, "_sock", one).close()
+
     def __enter__(self) -> StandIn:
         return self.start()
 
@@ -229,3 +251,15 @@ class StandIn:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+_RUNNING: weakref.WeakSet[StandIn] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for server in list(_RUNNING):
+        server._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -14,15 +14,19 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from .wire import Answer, status_page
 
-__all__ = ["Cut", "Writer", "cut_range"]
+__all__ = ["BrokenOff", "Cut", "Writer", "cut_range"]
 
 SMALL = 256 << 10
 _RANGE = re.compile(r"^bytes=\s*(\d*)\s*-\s*(\d*)\s*$")
+
+
+class BrokenOff(Exception):
+    """An answer could not be made to its end; the connection is closed already."""
 
 
 class FileResponse(web.StreamResponse):
@@ -118,7 +122,7 @@ class Writer:
             body = b""
             headers.pop("Content-Type", None)
         response = web.Response(status=status, headers=headers, body=body)
-        if answer.chunked and not isinstance(cut, int):
+        if answer.chunked and not isinstance(cut, int) and _may_chunk(request):
             response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write_eof()
@@ -204,7 +208,10 @@ class Writer:
             _close(chunks)
             return await self._send_bytes(request, Answer.page(cut), status_page(cut), headers)
         response = web.StreamResponse(status=answer.status, headers=headers)
-        response.enable_chunked_encoding()
+        if _may_chunk(request):
+            response.enable_chunked_encoding()
+        else:
+            response.force_close()  # HTTP/1.0: the body ends with the connection
         sent = 0
         try:
             await response.prepare(request)
@@ -215,11 +222,11 @@ class Writer:
             await response.write_eof()
         except ConnectionError:
             raise
-        except Exception:
+        except Exception as error:
             # The real server, too, breaks off in the middle: no terminating chunk.
             if request.transport is not None:
                 request.transport.close()
-            raise
+            raise BrokenOff(f"{type(error).__name__}: {error}") from error
         finally:
             _close(chunks)
         return response, sent
@@ -230,6 +237,10 @@ class Writer:
         while (chunk := await loop.run_in_executor(self._pool, next, chunks, None)) is not None:
             if chunk:
                 yield chunk
+
+
+def _may_chunk(request: web.BaseRequest) -> bool:
+    return request.version >= HttpVersion11
 
 
 def _close(chunks: Iterator[bytes]) -> None:
