@@ -9,6 +9,8 @@ others, and makes the exit status non-zero; `xnat-luigi intake status` says whic
 
 from __future__ import annotations
 
+from typing import Any
+
 import luigi
 
 from xnat_luigi.tasks import ArchiveReady, TakeInFolder
@@ -34,7 +36,7 @@ class Night(luigi.WrapperTask):
     )
 
     def requires(self) -> list[luigi.Task]:
-        words = {
+        words: dict[str, Any] = {
             "server": self.server,
             "project": self.project,
             "rules": self.rules,

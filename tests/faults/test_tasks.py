@@ -159,7 +159,7 @@ def test_T2_an_upload_that_stored_nothing_has_failed(
     words += ["--project", "P1", "--experiment", "S1_MR1", "--resource", "UP"]
     done = luigi_once(tmp_path, *words, "--source", str(tmp_path / "up"))
     assert done.returncode == 1
-    assert "does not show 'a.txt'" in done.stderr
+    assert "does not show" in done.stderr
 
 
 def luigi_once(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

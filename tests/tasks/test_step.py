@@ -386,3 +386,39 @@ class Sizes(DerivedTask):
         for path in inputs["dicom"].iterdir():
             (workdir / (path.name + ".txt")).write_text(str(path.stat().st_size))
 """
+
+
+class Names(DerivedTask):
+    """Another step with the same input."""
+
+    inputs = {"dicom": "DICOM"}
+    result = "NAMES"
+
+    def process(self, inputs: Mapping[str, Path], workdir: Path) -> None:
+        with pytest.raises(PermissionError):
+            check_writable(next(inputs["dicom"].iterdir()))
+        names = sorted(path.name for path in inputs["dicom"].iterdir())
+        (workdir / "names.txt").write_text("\n".join(names))
+
+
+def check_writable(path: Path) -> None:
+    if not path.stat().st_mode & 0o222:
+        raise PermissionError(path)
+
+
+def test_inputs_are_fetched_once_for_all_steps_and_read_only(
+    server: StandIn, step: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    run(step(), step(Names))
+    fetched = [r.path for r in server.requests if r.path.endswith(".dcm") and r.method == "GET"]
+    assert len(fetched) == len(set(fetched)) == 2
+    assert step(Names).complete()
+    staged = next((tmp_path / "stage").rglob("*0001.dcm"))
+    staged.chmod(0o644)
+    staged.write_bytes(b"damaged by somebody")
+    run(step(unit=7))
+    fetched = [r.path for r in server.requests if r.path.endswith(".dcm") and r.method == "GET"]
+    assert len(fetched) == 4, "a staged input is proven before it is used"
+    record = step(unit=7).look().record
+    assert record is not None
+    assert record.parameters == {"unit": "7"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import luigi
 import pytest
 
-from xnat_luigi.exceptions import XNATUploadError, XNATValueError
+from xnat_luigi.exceptions import XNATForbiddenError, XNATUploadError, XNATValueError
 from xnat_luigi.standin import Fault, StandIn
 from xnat_luigi.targets.resource import FileTarget, ResourceTarget
 from xnat_luigi.tasks import (
@@ -192,7 +194,11 @@ class TestUpload:
         assert upload().complete()
         words = {"server": server.url, "project": "P1", "experiment": "S1_MR1", "resource": "UP"}
         run(DownloadResource(dest=str(tmp_path / "d"), layout="{resource}/{path}", **words))
-        assert files_in(tmp_path / "d" / "UP") == files_in(folder)
+        arrived = files_in(tmp_path / "d" / "UP")
+        record = json.loads(arrived.pop("provenance.json"))
+        assert arrived == files_in(folder)
+        assert record["state"] == "complete"
+        assert {path for path, _, _ in record["outputs"]["files"]} == set(arrived)
 
     def test_a_lone_gzip_stays_one(
         self, upload: Callable[..., Any], run: Run, tmp_path: Path
@@ -202,7 +208,8 @@ class TestUpload:
         (lone / "image.nii.gz").write_bytes(b"\x1f\x8b not really gzip")
         run(upload(source=str(lone)))
         assert upload(source=str(lone)).complete()
-        assert [file.path for file in upload(source=str(lone)).output().files()] == ["image.nii.gz"]
+        names = sorted(file.path for file in upload(source=str(lone)).output().files())
+        assert names == ["image.nii.gz", "provenance.json"]
 
     def test_a_half_upload_is_completed(
         self, server: StandIn, upload: Callable[..., Any], run: Run, folder: Path
@@ -213,6 +220,57 @@ class TestUpload:
         assert not upload().complete()
         run(upload())
         assert upload().complete()
+
+    def test_a_killed_upload_is_seen(
+        self, server: StandIn, upload: Callable[..., Any], run: Run
+    ) -> None:
+        server.faults.add(Fault(method="PUT", path="/UP/files/upload.zip", status=400))
+        run(upload())
+        server.faults.clear()
+        assert [file.path for file in upload().output().files()] == ["provenance.json"]
+        assert upload().complete() is False
+        run(upload())
+        assert upload().complete() is True
+
+    def test_it_stays_complete_when_the_folder_is_gone(
+        self, upload: Callable[..., Any], run: Run, folder: Path
+    ) -> None:
+        run(upload())
+        shutil.rmtree(folder)
+        assert upload().complete() is True
+        with pytest.raises(XNATValueError, match="is no folder"):
+            upload(resource="OTHER").run()
+
+    def test_a_changed_folder_is_another_upload(
+        self, upload: Callable[..., Any], run: Run, folder: Path
+    ) -> None:
+        run(upload())
+        (folder / "new.txt").write_text("new")
+        assert upload().complete() is False
+        run(upload())
+        assert upload().complete() is True
+
+    def test_files_of_others_are_told_and_left(
+        self, server: StandIn, upload: Callable[..., Any], run: Run
+    ) -> None:
+        other = FileTarget(server.url, "P1", "UP", experiment="S1_MR1", path="thesis.txt")
+        with other.open("w") as file:
+            file.write("years of work")
+        with pytest.raises(XNATUploadError, match=r"thesis\.txt.*--beside"):
+            upload().run()
+        run(upload(beside=True))
+        assert upload(beside=True).complete() is True
+        with other.open() as file:
+            assert file.read() == "years of work"
+
+    def test_the_result_of_a_step_is_not_taken_for_an_upload(
+        self, server: StandIn, upload: Callable[..., Any]
+    ) -> None:
+        record = FileTarget(server.url, "P1", "UP", experiment="S1_MR1", path="provenance.json")
+        with record.open("w") as file:
+            file.write('{"my own": "file"}')
+        with pytest.raises(XNATUploadError, match="choose another label"):
+            upload().complete()
 
     def test_what_differs_is_replaced_only_when_told(
         self, server: StandIn, upload: Callable[..., Any], run: Run
@@ -239,7 +297,7 @@ class TestUpload:
     ) -> None:
         server.state.users.set_role("P1", "reader", "collaborator")
         netrc.write_text(netrc.read_text().replace("admin", "reader"))
-        with pytest.raises(XNATUploadError, match="right to edit"):
+        with pytest.raises(XNATForbiddenError, match="403"):
             upload().run()
 
     def test_an_absent_item_is_no_place(self, upload: Callable[..., Any]) -> None:

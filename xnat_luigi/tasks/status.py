@@ -53,3 +53,9 @@ class StatusLine:
         if done is not None and callable(set_percentage):
             set_percentage(round(100 * min(1.0, max(0.0, done)), 1))
         return True
+
+    def point_to(self, address: str) -> None:
+        """Gives the scheduler's page a link to what the task is about."""
+        set_tracking_url = self._task.set_tracking_url
+        if callable(set_tracking_url):
+            set_tracking_url(address)

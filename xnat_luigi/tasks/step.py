@@ -37,7 +37,7 @@ from ..rest.items import field_query, set_fields, shows
 from ..rest.records import File
 from ..targets import snapshot
 from ..targets.resource import ResourceTarget
-from ..transfer.upload import Sending, make_sending, read_sendings, upload_files
+from ..transfer.upload import Sending, read_sendings, send_text, upload_files
 from .base import XnatTask
 from .condition import (
     Condition,
@@ -262,6 +262,7 @@ class Step(StepOptions):
         vars(self)["_programs"] = []
         with _Workdir(self.task_id, self.keep) as workdir:
             say(f"processing {self.describe_item()}", final=True)
+            self.status_line().point_to(f"{self.connect().server}{place.item()}?format=html")
             try:
                 fields = self._full_fields(self.process(staged, workdir) or {}, place)
             except Exception as error:
@@ -481,12 +482,7 @@ class Step(StepOptions):
         snapshot.forget(self.server, self.project)
 
     def _put(self, place: Address, name: str, text: str, label: str = "") -> None:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(text.encode())
-            file.flush()
-            sending = make_sending(name, Path(file.name))
-            label = label or self.output().resource
-            upload_files(self.connect(), place, label, [sending], overwrite=True)
+        send_text(self.connect(), place, label or self.output().resource, name, text)
 
     # --- when it goes wrong -------------------------------------------------------------------
 

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
     from ..connection.login import Connection
     from ..uris import Address
 
-__all__ = ["Sending", "Uploaded", "read_sendings", "upload_files"]
+__all__ = [
+    "Sending",
+    "Uploaded",
+    "make_sending",
+    "read_sendings",
+    "send_text",
+    "upload_files",
+]
 
 ARCHIVE_LIMIT = 2 << 30
 """bytes of files in one request; more is sent as several archives, one after the other"""
@@ -184,6 +191,15 @@ def upload_files(
         progress(total, total)
     sent = tuple(entry.path for entry in wanted)
     return Uploaded(sent, tuple(kept), tuple(by_size), tuple(stale))
+
+
+def send_text(conn: Connection, address: Address, label: str, path: str, text: str) -> None:
+    """Store one text as a file of a resource, replacing what is there, and prove it (UTF-8)."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text.encode())
+        file.flush()
+        sending = make_sending(path, Path(file.name))
+        upload_files(conn, address, label, [sending], overwrite=True)
 
 
 def _some(paths: Sequence[str]) -> str:
