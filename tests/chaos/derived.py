@@ -203,11 +203,12 @@ def chaos(kills: int, seed: int, say: Callable[[str], object], *, sessions: int 
         due, asked = undisturbed(base, sessions)
         say(f"undisturbed: {asked} requests for {len(due)} results")
         while sum(one.kills for one in rounds) < kills:
-            count = min(kills - sum(one.kills for one in rounds), dice.randint(1, 4))
-            waits = [
-                (dice.randrange(1, max(2, asked // count)), dice.uniform(0, 0.05))
-                for _ in range(count)
-            ]
+            waits: list[tuple[int, float]] = []
+            left = asked
+            for _ in range(min(kills - sum(one.kills for one in rounds), dice.randint(1, 3))):
+                requests = int(dice.uniform(0.1, 0.9) * left)
+                left -= requests
+                waits.append((requests, dice.uniform(0, 0.05)))
             rounds.append(one_round(base, sessions, due, waits))
             when = ", ".join(str(requests) for requests, _ in waits)
             found = dict(rounds[-1].found)
