@@ -19,6 +19,9 @@ __all__ = ["Clash", "tar_chunks", "zip_chunks"]
 
 PIECE = 1 << 20
 _LARGE = 0xFFFFFFFF
+"""From here on a number does not fit into its four bytes."""
+_ELSEWHERE = 0xFFFFFFFF
+"""What stands in its place then: the number itself is in the entry's extra field."""
 _UTF8 = 0x800
 _DESCRIPTOR = 0x08
 Files = Iterable[tuple[str, Path]]
@@ -136,7 +139,7 @@ def _local(entry: _Entry, *, blank: bool = False) -> bytes:
         size = packed = crc = 0
     if large:
         extra = struct.pack("<HHQQ", 1, 16, size, packed)
-        size = packed = _LARGE
+        size = packed = _ELSEWHERE
     head = struct.pack(
         "<4sHHHLLLLHH",
         b"PK\x03\x04",
@@ -172,10 +175,14 @@ def _directory(entries: list[_Entry], start: int) -> Iterator[bytes]:
         0,
         min(count, 0xFFFF),
         min(count, 0xFFFF),
-        min(length, _LARGE),
-        min(start, _LARGE),
+        _capped(length),
+        _capped(start),
         0,
     )
+
+
+def _capped(value: int) -> int:
+    return _ELSEWHERE if value >= _LARGE else value
 
 
 def _central(entry: _Entry) -> bytes:
@@ -194,15 +201,15 @@ def _central(entry: _Entry) -> bytes:
         entry.method,
         entry.when,
         entry.crc,
-        min(entry.packed, _LARGE),
-        min(entry.size, _LARGE),
+        _capped(entry.packed),
+        _capped(entry.size),
         len(entry.name),
         len(extra),
         0,
         0,
         0,
         0,
-        min(entry.offset, _LARGE),
+        _capped(entry.offset),
     )
     return head + entry.name + extra
 
