@@ -77,7 +77,7 @@ class QuickFiles:
             catalogs = tuple((str(path), _stamp(path)) for path in answer.catalogs)
         except OSError:
             return
-        known = _Known(generation, str(place), catalogs, text.encode("latin-1"))
+        known = _Known(generation, str(place), catalogs, text.encode("utf-8"))
         self._known[target, request.user] = known
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
