@@ -29,10 +29,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the task through Luigi's own command line."""
     import importlib
+    import logging
 
     from luigi.retcodes import run_with_retcodes
 
-    importlib.import_module(arguments.module)
+    from ..exceptions import XNATValueError
+    from ..tasks.settings import apply_defaults
+
+    apply_defaults()  # also for a module that knows nothing of ours
+    logging.getLogger("luigi-interface").propagate = False  # Luigi prints its lines itself
+    try:
+        importlib.import_module(arguments.module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{arguments.module}.".startswith(f"{error.name}."):
+            raise
+        raise XNATValueError(
+            f"there is no module {arguments.module}: is it installed, or its folder in PYTHONPATH?"
+        ) from None
     words = [arguments.task, "--module", arguments.module, *arguments.options]
     if "--scheduler-host" not in words and "--scheduler-url" not in words:
         words.append("--local-scheduler")

@@ -1,0 +1,76 @@
+"""`xnat-luigi run`: a task with the shipped settings, and a status that says what became of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xnat_luigi.standin import StandIn
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Runs `xnat-luigi run`, with modules of the test's folder importable."""
+
+    def call(*words: str) -> Any:
+        return subprocess.run(
+            [sys.executable, "-m", "xnat_luigi.cli", "run", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return call
+
+
+def test_a_task_of_ours_runs_with_a_netrc_alone(
+    standin: StandIn, netrc: Path, command: Command, tmp_path: Path
+) -> None:
+    scans = {"1": {"type": "T1w", "resources": {"DICOM": {"1.dcm": b"bytes"}}}}
+    standin.add_session("P1", "S1", "S1_MR1", scans=scans)
+    words = ["xnat.SyncProject", "--server", standin.url, "--project", "P1"]
+    done = command(*words, "--dest", str(tmp_path / "dest"))
+    assert done.returncode == 0, done.stderr
+    assert [path.read_bytes() for path in (tmp_path / "dest").rglob("1.dcm")] == [b"bytes"]
+
+
+FAILING = """
+import luigi
+
+
+class Fails(luigi.Task):
+    def run(self):
+        raise ValueError("on purpose")
+
+
+class Waits(luigi.ExternalTask):
+    def output(self):
+        return luigi.LocalTarget("never-there")
+"""
+
+
+@pytest.mark.parametrize(("task", "status"), [("Fails", 1), ("Waits", 3), ("NoSuchTask", 4)])
+def test_what_did_not_happen_is_told_by_the_status(
+    command: Command, tmp_path: Path, task: str, status: int
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    done = command("--module", "failing", task)
+    assert done.returncode == status, done.stderr
+
+
+def test_a_module_that_is_not_there_is_one_clear_error(command: Command) -> None:
+    done = command("--module", "no_such_module", "Task")
+    assert done.returncode != 0
+    assert "no_such_module" in done.stderr
+    assert "Traceback" not in done.stderr
