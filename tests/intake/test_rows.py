@@ -257,7 +257,9 @@ def test_rows_with_labels_the_server_would_change_are_refused(line: Line, tmp_pa
 def homeless(line: Line) -> Line:
     """The study is a row of no project."""
     scan(line, line.made)
-    (row,) = line.services.prearchive.all()
+    (listed,) = line.services.prearchive.all()
+    row = line.services.prearchive.by_pk(listed.pk)
+    assert row is not None
     line.services.work.move(row, "Unassigned")
     return line
 
