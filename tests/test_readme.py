@@ -40,13 +40,14 @@ def test_the_examples_are_short(name: str) -> None:
 def run_example(name: str, folder: Path, places: dict[str, str]) -> None:
     """Runs an example with the stand-in for its server."""
     code, words = example(name)
+    assert words[0] == "python"
     (folder / f"{words[words.index('--module') + 1]}.py").write_text(code)
     for option, value in places.items():
         words[words.index(option) + 1] = value
     done = subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, *words[1:]],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True,
         text=True,
         check=False,

@@ -18,13 +18,13 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """Runs `xnat-luigi run`, with modules of the test's folder importable."""
+    """Runs `xnat-luigi run` in a folder of the test."""
 
     def call(*words: str) -> Any:
         return subprocess.run(
-            [sys.executable, "-m", "xnat_luigi.cli", "run", *words],
+            [str(Path(sys.executable).with_name("xnat-luigi")), "run", *words],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             capture_output=True,
             text=True,
             check=False,

@@ -138,8 +138,8 @@ testpaths = ["tests"]
 
 README = """# {name}
 
-    luigi --module {name}.steps {name}.{camel} --server https://xnat.example.org --project P1 \\
-          --experiment XNAT_E00001 --scan 1 --local-scheduler
+    python -m luigi --module {name}.steps {name}.{camel} --server https://xnat.example.org \\
+        --project P1 --experiment XNAT_E00001 --scan 1 --local-scheduler
 
 `{name}/steps.py` holds the step, `rules.toml` the rules for QC, `tests/` tests that need no XNAT:
 

@@ -30,12 +30,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the task through Luigi's own command line."""
     import importlib
     import logging
+    import os
+    import sys
 
     from luigi.retcodes import run_with_retcodes
 
     from ..exceptions import XNATValueError
     from ..tasks.settings import apply_defaults
 
+    sys.path.append(os.getcwd())  # a module of one's own in this folder, as with `python -m`
     apply_defaults()  # also for a module that knows nothing of ours
     logging.getLogger("luigi-interface").propagate = False  # Luigi prints its lines itself
     try:
