@@ -358,3 +358,38 @@ def test_a_connect_that_fails_leaves_no_session_behind(standin: StandIn, connect
     with pytest.raises(XNATPageError):
         connect(no_parse_model=False)
     assert standin.state.users.count_sessions("admin") == 0
+
+
+def test_F04_a_1_6_server_gives_its_classes_too(standin: StandIn, connect: Connect) -> None:
+    standin.faults.add(Fault(path="^/xapi/", status=404))
+    standin.faults.add(Fault(path="/data/version", status=200, body="1.6.5"))
+    standin.add_project("P1")
+    session = connect(no_parse_model=False)
+    assert session.xnat_version == "1.6.5"
+    assert list(session.projects) == ["P1"]
+    assert session.classes.MrSessionData.__name__ == "MrSessionData"
+
+
+def test_S071_no_default_timeout_leaves_the_policy(standin: StandIn, connect: Connect) -> None:
+    session = connect(default_timeout=None)
+    assert session.request_timeout is None
+    assert session.connection.policy.listing == 300
+    assert session.get("/data/projects", format="json").status_code == 200
+
+
+def test_S020_A1_3_from_https_to_http_is_refused(
+    tls: str, standin: StandIn, connect: Connect, tmp_path: Path
+) -> None:
+    standin.faults.add(Fault(path="^/$", redirect=standin.url + "/", status=301))
+    with pytest.raises(XNATConfigError, match="not encrypted"):
+        connect(tls, verify=str(tmp_path / "certificate.pem"))
+    assert LOGIN not in paths(standin)
+
+
+def test_S027_a_message_is_shown_once_where_the_logging_is_set_up(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG"):
+        connect(loglevel="DEBUG").get("/data/projects", format="json")
+    shown = [one for one in caplog.records if one.getMessage().endswith("/data/projects: 200")]
+    assert len(shown) == 1

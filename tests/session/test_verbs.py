@@ -44,12 +44,16 @@ class Echo(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        Echo.seen.append((self.command, self.path, dict(self.headers), body))
+        answer = b"{}"
+        if self.path == "/data/auth":
+            answer = b"User 'ann' is logged in"
+        else:
+            Echo.seen.append((self.command, self.path, dict(self.headers), body))
         self.send_response(200)
-        self.send_header("Content-Length", "2")
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(b"{}")
+            self.wfile.write(answer)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815
     seen: list[tuple[str, str, dict[str, str], bytes]] = []
