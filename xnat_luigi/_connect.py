@@ -59,7 +59,7 @@ def connect(
         nothing, the session is a guest's.
     verify : bool or str
         False leaves the server's certificate unchecked (the connection is still encrypted); a
-        string names a file of certificates to trust.
+        string names a file of certificates to trust. True follows `XNAT_LUIGI_VERIFY`, if set.
     netrc_file : path, optional
         A netrc file to use in place of the default one.
     debug : bool
@@ -102,6 +102,8 @@ def connect(
         The address or the netrc file cannot be used.
     """
     given = check_server(server)
+    if verify is True:
+        verify = Settings.from_environ().verify
     log = _make_logger(logger, loglevel, debug)
     policy = _make_policy(default_timeout)
     transport = Transport(given, policy=policy, verify=verify)

@@ -147,6 +147,15 @@ def test_S018_verify_may_name_the_certificate(tls: str, connect: Connect, tmp_pa
     session.disconnect()
 
 
+def test_S018_the_environment_may_name_the_certificate(
+    tls: str, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XNAT_LUIGI_VERIFY", str(tmp_path / "certificate.pem"))
+    session = connect(tls)
+    assert session.logged_in_user == "admin"
+    session.disconnect()
+
+
 @pytest.mark.parametrize("status", [301, 302])
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("page", ["/", "/app/template/Index.vm", "/data/x"])
