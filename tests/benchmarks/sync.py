@@ -243,8 +243,8 @@ def later_syncs(bench: Bench, rounds: int, name: str, *, peer: bool) -> list[Row
                 f"{name}: nothing changed, of xnatpy's second run",
                 f"{quiet / second:.3f}",
                 f"{second:.1f} s",
-                "at most 0.02",
-                quiet / second <= 0.02,
+                "at most 0.02" if bench.sessions >= 1000 else "",
+                quiet / second <= 0.02 if bench.sessions >= 1000 else None,
             )
         )
         shutil.rmtree(other)
