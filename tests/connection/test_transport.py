@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xnat_luigi.config import Policy
-from xnat_luigi.connection.transport import Transport, check_server
+from xnat_luigi.connection.transport import Transport, check_server, origin_of
 from xnat_luigi.exceptions import (
     XNATConfigError,
     XNATConnectionError,
@@ -92,10 +94,39 @@ def test_S001_addresses_with_a_scheme(good: str) -> None:
     assert check_server(good) == good.rstrip("/")
 
 
-@pytest.mark.parametrize("bad", ["a.b", "ftp://a", "http://", "", "http://a?x=1", "http://a#b"])
+NONE = ["a.b", "ftp://a", "http://", "", "http://a?x=1", "http://a#b", "http://a:99999"]
+ODD = ["http://[::1", "http://a:b", "http://a b", "http://a\r\nX: y", "http://a\\b", "https://:443"]
+
+
+@pytest.mark.parametrize("bad", [*NONE, *ODD])
 def test_addresses_that_are_none(bad: str) -> None:
     with pytest.raises(XNATConfigError):
         check_server(bad)
+
+
+@given(st.text(max_size=30), st.sampled_from(["", "http://", "https://a:", "http://a/", "//"]))
+def test_any_address_is_taken_or_refused(text: str, start: str) -> None:
+    try:
+        address = check_server(start + text)
+    except XNATConfigError:
+        return
+    scheme, host, port = origin_of(address)
+    assert scheme in ("http", "https")
+    assert host
+    assert port is None or 0 < port < 65536
+    assert not address.endswith("/")
+
+
+def test_a_file_of_certificates_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(XNATConfigError, match="nowhere"):
+        Transport("https://a", verify=str(tmp_path / "nowhere"))
+
+
+def test_a_header_that_is_none_is_our_error(wire: Wire) -> None:
+    url, kept = wire(OK)
+    with pytest.raises(XNATConfigError, match="header"):
+        send(url, "GET", headers={"X-Bad": "a\r\nX-More: b"})
+    assert kept == []
 
 
 def test_A4_a_login_in_the_address_is_refused_and_not_shown() -> None:

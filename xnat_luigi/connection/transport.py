@@ -73,11 +73,15 @@ def check_server(server: str) -> str:
     XNATConfigError
         It is no http or https address, or it holds a user or password.
     """
-    parts = urlsplit(server)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    named = server.rsplit("@", 1)[-1]
+    try:
+        parts = urlsplit(server)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        usable = False
+    if not usable or re.search(r"[\x00-\x20\x7f\\]", server):
         raise XNATConfigError(
-            f"{server.rsplit('@', 1)[-1]!r} is no address of a server, such as "
-            "https://xnat.example.org"
+            f"{named!r} is no address of a server, such as https://xnat.example.org"
         )
     if parts.username or parts.password:
         raise XNATConfigError(
@@ -236,6 +240,8 @@ class Transport:
     ) -> None:
         self.server = check_server(server)
         self.policy = policy or Policy()
+        if isinstance(verify, str) and not os.path.exists(verify):
+            raise XNATConfigError(f"there is no file of certificates {verify!r} (verify)")
         self._verify = verify
         self._clock = clock
         self._local = threading.local()
@@ -471,7 +477,7 @@ def _translated(where: str, connect: float) -> Iterator[None]:
         raise NotSentError(f"{where}: no connection within {connect:g} s") from None
     except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
         raise XNATTimeoutError(f"{where}: no answer in time, or it stood still") from None
-    except requests.exceptions.InvalidURL as error:
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
         raise XNATConfigError(f"{where}: {_reason(error)}") from None
     except requests.exceptions.ConnectionError as error:
         kind = NotSentError if _never_sent(error) else XNATConnectionError
