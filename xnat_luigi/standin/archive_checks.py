@@ -169,7 +169,9 @@ def _file_findings(row: Row, place: Path, *, waived: bool) -> Iterable[Finding]:
                 uids.add(entry["uid"])
     root = place / "SCANS"
     on_disk = (
-        {p.relative_to(root) for p in root.rglob("*") if p.is_file()} if root.is_dir() else set()
+        {p.relative_to(root) for p in root.rglob("[!.]*") if p.is_file()}
+        if root.is_dir()
+        else set()
     )
     strange = sorted(p for p in on_disk - known if not p.name.endswith("_catalog.xml"))
     if strange:

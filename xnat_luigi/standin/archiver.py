@@ -387,7 +387,7 @@ class Archiver:
         for folder in sorted(root.iterdir()) if root.is_dir() else []:
             paths = [
                 path.relative_to(folder).as_posix()
-                for path in sorted(folder.rglob("*"))
+                for path in sorted(folder.rglob("[!.]*"))
                 if path.is_file() and not path.name.endswith("_catalog.xml")
             ]
             resource = state.resources.find(session, folder.name) or state.resources.create(

@@ -109,7 +109,7 @@ def _scan_folders(folder: Path) -> list[Path]:
 
 def _read_scan(folder: Path, headers: HeaderCache) -> _Scan | None:
     scan = _Scan(folder.name)
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(folder.rglob("[!.]*")):  # hidden ones are being written
         if path.is_file() and not path.name.endswith("_catalog.xml"):
             try:
                 scan.files.append((path, headers.read(path)))

@@ -64,6 +64,12 @@ class Services:
             then=self.archiver.after_build,
         )
         state.closing.append(self.jobs.close)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes what a killed server had half written; nothing is being written yet."""
+        for left in self.state.prearchive.rglob(".*.part"):
+            left.unlink(missing_ok=True)
 
     def start_ticking(self) -> None:
         """Starts the idle rebuilder's thread; called when the first file arrives."""
