@@ -120,45 +120,50 @@ class Chaos:
 
     def start_worker(self) -> None:
         words = [self.url, str(self.base / "incoming"), str(self.base / "state")]
-        log = (self.base / "workers.log").open("ab")
-        with log:
-            self.workers.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.chaos.intake_worker", *words],
-                    cwd=HERE,
-                    stdout=log,
-                    stderr=log,
-                )
+        with (self.base / "workers.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.intake_worker", *words],
+                cwd=HERE,
+                stdout=subprocess.PIPE,
+                stderr=log,
             )
+        self.workers.append(worker)
         self.outcome.passes += 1
 
-    def run(self, *, longest: float) -> None:
-        """Kills and restarts until every study is at rest, then lets the rest end in peace."""
+    def run(self, *, kills: int, restarts: int, longest: float) -> None:
+        """So many kills and restarts, each at a moment of work; then the rest ends in peace."""
         end = time.monotonic() + longest
-        server_dies = time.monotonic() + self.dice.uniform(1.0, 4.0)
-        worker_dies = time.monotonic() + self.dice.uniform(0.8, 2.0)
+        server_dies = time.monotonic() + self.dice.uniform(0.5, 3.0)
         while time.monotonic() < end and not self.at_rest():
             self.workers = [one for one in self.workers if one.poll() is None]
             while len(self.workers) < WORKERS:
                 self.start_worker()
-            time.sleep(0.1)
-            if time.monotonic() > worker_dies:
-                victim = self.dice.choice(self.workers)
-                victim.kill()
-                victim.wait()
-                self.outcome.kills += 1
-                worker_dies = time.monotonic() + self.dice.uniform(0.8, 2.0)
-            if time.monotonic() > server_dies:
+            if self.outcome.kills < kills:
+                self.kill_worker()
+            if self.outcome.restarts < restarts and time.monotonic() > server_dies:
                 self.kill_server()
                 time.sleep(self.dice.uniform(0.0, 0.5))
                 self.start_server()
                 self.outcome.restarts += 1
-                server_dies = time.monotonic() + self.dice.uniform(3.0, 8.0)
+                server_dies = time.monotonic() + self.dice.uniform(2.0, 6.0)
+            time.sleep(0.1)
         for worker in self.workers:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(timeout=60)
             worker.kill()
-            worker.wait()
+            worker.communicate()
+
+    def kill_worker(self) -> None:
+        """One of those that have begun, somewhere in its work."""
+        victim = self.dice.choice(self.workers)
+        assert victim.stdout is not None
+        victim.stdout.readline()  # `begin`, or the end of one that ended
+        time.sleep(self.dice.uniform(0.05, 1.2))
+        if victim.poll() is None:
+            self.outcome.kills += 1
+        victim.kill()
+        victim.communicate()
+        self.workers.remove(victim)
 
     def at_rest(self) -> bool:
         stages = [entry.stage for entry in Ledger(self.base / "state").entries()]
@@ -224,7 +229,7 @@ def chaos(
     try:
         one.prepare(studies)
         one.start_server()
-        one.run(longest=longest)
+        one.run(kills=3 + studies, restarts=1 + studies // 8, longest=longest)
         one.kill_server()
         one.start_server(calm=True)
         conn = connection_for(one.url)
