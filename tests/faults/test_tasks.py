@@ -295,3 +295,58 @@ def test_A6_no_task_gets_the_answer_of_another(
     assert done.returncode == 0, done.stderr[-3000:]
     copies = {path.name: path.read_bytes() for path in (tmp_path / "copies").iterdir()}
     assert copies == files
+
+
+FORKSERVER = """
+import multiprocessing, sys
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("forkserver")  # what Python 3.14 does on Linux
+    from luigi.retcodes import run_with_retcodes
+
+    run_with_retcodes(sys.argv[1:])
+"""
+
+
+def test_A6_tasks_work_where_processes_do_not_fork(
+    standin: StandIn, netrc: Path, tmp_path: Path
+) -> None:
+    for label in ("A", "B"):
+        scans = {"1": {"type": "T1w", "resources": {"DICOM": {f"{label}.dcm": b"bytes"}}}}
+        standin.add_session("P2", label, f"{label}_MR1", scans=scans)
+    (tmp_path / "started.py").write_text(FORKSERVER)
+    (tmp_path / "steps.py").write_text(STEP)
+    words = ["--module", "steps", "AllSizes", "--server", standin.url, "--project", "P2"]
+    words += ["--stage", str(tmp_path / "stage"), "--local-scheduler", "--workers", "2"]
+    done = subprocess.run(
+        [sys.executable, "started.py", *words],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    seals = [r for r in standin.requests if r.path.endswith("/SIZES/files/provenance.seal")]
+    assert len(seals) == 2
+
+
+STEP = """
+from xnat_luigi.tasks import DerivedTask, EveryScan
+
+
+class Sizes(DerivedTask):
+    task_namespace = ""
+    inputs = {"dicom": "DICOM"}
+    result = "SIZES"
+
+    def process(self, inputs, workdir):
+        for path in inputs["dicom"].iterdir():
+            (workdir / (path.name + ".txt")).write_text(str(path.stat().st_size))
+
+
+class AllSizes(EveryScan):
+    task_namespace = ""
+    step = Sizes
+"""
