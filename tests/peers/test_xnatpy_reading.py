@@ -6,6 +6,7 @@ import hashlib
 
 from tests.standin.objects import new_uid, study_files
 from tests.standin.site import Site
+from xnat_luigi.standin import StandIn
 
 from .conftest import Peer
 
@@ -61,3 +62,14 @@ def test_A3_listings_and_filters(site: Site, peer: Peer) -> None:
     assert found["everywhere"] == ["A_MR1", "A_MR2", "B_MR1", "C_MR1"]
     assert found["scan types"] == ["T1", "T2"]
     assert found["missing"] is False
+
+
+def test_A0_1_below_a_context_path(peer: Peer) -> None:
+    with StandIn(context="/xnat") as server:
+        files = {"a.txt": b"first", "deep/b.txt": b"second"}
+        scans = {"1": {"type": "T1", "resources": {"R": files}}}
+        server.add_session("P1", "S1", "S1_MR1", scans=scans, UID="1.2.3")
+        found = peer("xnatpy_read", "witness", url=server.url, project="P1")
+    seen = found["experiments"]["S1_MR1"]
+    assert seen["scans"] == {"1": {"R": ["a.txt", "deep/b.txt"]}}
+    assert set(seen["files"]) == {"a.txt", "b.txt"}
