@@ -139,6 +139,13 @@ def test_a_dry_run_says_what_and_why_and_changes_nothing(shell: Shell) -> None:
     ]
 
 
+def test_a_plan_names_a_session_that_cannot_be_listed(shell: Shell) -> None:
+    shell.server.faults.add(Fault(path="E00002/resources", status=403, html=True))
+    assert shell("plan", str(shell.file)) == 0
+    assert "E1: new but: GET" in shell.out
+    assert "3 sessions to do" in shell.out
+
+
 def test_the_same_plan_is_the_same_text(shell: Shell) -> None:
     said = []
     for _ in range(2):
@@ -155,6 +162,7 @@ def test_json_lines_for_machines(shell: Shell, tmp_path: Path) -> None:
     assert [line["kind"] for line in lines] == ["plan", "session", "session", "session", "sync"]
     assert [bool(line["failed"]) for line in lines[1:4]] == [False, True, False]
     assert (lines[-1]["files"], lines[-1]["exit_status"]) == (20, 6)
+    assert shell.err.count("403") == 1
     assert "E1: new, failed: " in shell.err
 
 

@@ -144,7 +144,11 @@ def display(journal: Journal, project: str, total: int, *, bars: bool) -> Iterat
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        shown = Display(journal, project, total, lambda text: console.print(text, markup=False))
+
+        def say(text: str) -> None:
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+        shown = Display(journal, project, total, say)
         task = progress.add_task(project, total=total, amount="0 MB")
         begin = time.monotonic()
         stop = threading.Event()

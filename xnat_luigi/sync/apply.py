@@ -173,7 +173,7 @@ def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
             raise
         if isinstance(error, XNATLockError) and not patient:
             return None
-        log.warning("%s: %s", session.label, error)
+        log.info("%s failed: %s", session.label, error)
         status = getattr(error, "exit_status", 1)
         return SessionReport(session.label, step.reason, failed=str(error), exit_status=status)
 

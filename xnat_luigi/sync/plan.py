@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..exceptions import XNATResponseError
 from ..rest import contents
 from ..rest.listings import list_scans
 from ..rest.records import Experiment, Resource
@@ -120,7 +121,8 @@ class Plan:
         """A line for every step, and a sum."""
         lines = []
         for step in self.steps:
-            size = f", {step.files} files, {step.bytes:,} bytes" if self.measured else ""
+            size = f", {step.files} files, {step.bytes:,} bytes"
+            size = size if self.measured and step.files >= 0 and step.bytes >= 0 else ""
             lines.append(f"{step.session.label}: {step.reason} {step.detail}".rstrip() + size)
         lines += [f"{self._named(one)}: deleted on the server, still here" for one in self.deleted]
         lines += [f"{one}: not on the server any more, still here" for one in self.gone]
@@ -321,7 +323,8 @@ def wanted_resources(
 def measure(conn: Connection, plan: Plan) -> Plan:
     """Ask for counts and sizes of what the steps may fetch: one request a step.
 
-    A resource whose count and size are those of its manifest is not counted.
+    A resource whose count and size are those of its manifest is not counted. A session that the
+    server refuses to list keeps the reason in its step.
     """
     state = State(plan.root, plan.inventory.project)
     steps = []
@@ -329,7 +332,11 @@ def measure(conn: Connection, plan: Plan) -> Plan:
         known = {
             one.origin.get("resource_id"): one for one in state.read(step.session.id).resources
         }
-        _, rows = wanted_resources(conn, plan.inventory.selection, step.session)
+        try:
+            _, rows = wanted_resources(conn, plan.inventory.selection, step.session)
+        except XNATResponseError as error:
+            steps.append(replace(step, detail=f"but: {error}", files=-1, bytes=-1))
+            continue
         files = size = 0
         for row in rows:
             if not _as_known(row, known.get(row.id), plan.root):
