@@ -176,6 +176,20 @@ def test_B4_2_files_go_straight_to_the_archive(own_site: Site) -> None:
     assert len(own_site.rows(f"{address}/scans/1/resources/DICOM/files")) == 2
 
 
+def test_B4_2_two_series_of_one_number(own_site: Site) -> None:
+    project, study = own_site.project(), new_uid()
+    files = {
+        f"{n}.dcm": dicom(study, 1, n, series_uid=f"{study}.7{n % 2}", session="SE")
+        for n in range(1, 5)
+    }
+    uri = direct(own_site, project, study, zipped(files), subject="SU", session="SE")
+    own_site.post(uri)
+    assert services(own_site).jobs.settle()
+    path = f"/projects/{project}/subjects/SU/experiments/SE/scans"
+    assert [scan["ID"] for scan in own_site.rows(path)] == ["1", "1-MR1"]
+    assert len(own_site.rows(f"{path}/1-MR1/resources/DICOM/files")) == 2
+
+
 def test_B4_2_the_interval_does_it_too(own_site: Site) -> None:
     assert own_site.standin is not None
     uri = direct(own_site, own_site.project(), new_uid())

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from .archive_checks import ArchiveOrder
 from .archiver import ArchiveFailed
-from .dicom_import import Header, read_header
-from .receiving import Order
+from .dicom_import import Header, read_header, scan_id
+from .receiving import Order, free_scan_id
 from .state.prearchive import Row, StatusRefused, parse_stamp
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class DirectArchive:
         self.store = services.state.store
         self.store.declare(TABLES)
         self._guard = threading.Lock()
+        self._promised: dict[int, dict[str, str]] = {}
+        """Row -> {SeriesInstanceUID: scan folder}."""
 
     # rows ---------------------------------------------------------------------------------------
 
@@ -136,12 +138,29 @@ class DirectArchive:
                 row = self._add(order, header, found.project, found.subject, found.session)
         if row is None or row.status != "RECEIVING":
             return None
-        from .dicom_import import scan_id
-
-        place = self.place(row) / "SCANS" / scan_id(header) / "DICOM"
+        with self._guard:
+            place = self._scan_folder(row, header)
         receiver.store(place, header, data, name, rename=order.flag("rename"))
         self._set(row, "RECEIVING")
         return row.uri
+
+    def _scan_folder(self, row: DirectRow, header: Header) -> Path:
+        """The folder of the object's series; another series of the same number gets its own.
+
+        Folders are known by what lies in them, and by what was promised since the server started.
+        """
+        series = header["SeriesInstanceUID"]
+        root = self.place(row) / "SCANS"
+        promised = self._promised.setdefault(row.pk, {})
+        taken: set[str] = set()
+        while series not in promised:
+            name = free_scan_id(scan_id(header), header["Modality"], taken)
+            found = next((root / name / "DICOM").glob("[!.]*"), None)
+            there = self.services.headers.read(found)["SeriesInstanceUID"] if found else series
+            if there == series and name not in promised.values():
+                promised[series] = name
+            taken.add(name)
+        return root / promised[series] / "DICOM"
 
     def _add(
         self, order: Order, header: Header, project: str, subject: str, session: str

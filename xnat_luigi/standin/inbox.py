@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .archive_checks import ArchiveOrder
+from .archiver import ArchiveFailed
 from .dicom_import import Unreadable, UnsupportedFormat, archive_entries, archive_format
 from .prearchive_work import WorkFailed
 from .receiving import ConcurrentSend, Order
@@ -170,9 +172,6 @@ class Inbox:
 
     def _finish(self, pk: int, rows: list[Row]) -> None:
         """`Completed` when the rows archive by themselves, else `Processed` for good."""
-        from .archive_checks import ArchiveOrder
-        from .archiver import ArchiveFailed
-
         uris = []
         for row in rows:
             flagged = row.autoarchive.startswith("AutoArchive")

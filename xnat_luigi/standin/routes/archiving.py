@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..archive_checks import ArchiveOrder
 from ..archiver import ArchiveFailed
 from ..jobs import Closed
@@ -131,7 +133,7 @@ def post_archive(request: Request, state: State) -> Answer:
     return _success(request, state, row, parameters, str(job.result))
 
 
-def _job(services: Services, row: Row, order: ArchiveOrder):  # type: ignore[no-untyped-def]
+def _job(services: Services, row: Row, order: ArchiveOrder) -> Callable[[], str]:
     return lambda: services.archiver.archive(row, order)
 
 
