@@ -57,6 +57,31 @@ def test_B1_import_to_the_archive_and_conflicts(site: Site, peer: Peer, tmp_path
     }
 
 
+def test_B7_inbox_and_direct_archive(site: Site, peer: Peer, tmp_path: Path) -> None:
+    assert site.standin is not None
+    project, study = site.project(), new_uid()
+    folder = site.standin.services.inbox.root / project / "sess1"
+    folder.mkdir(parents=True)
+    for name, data in study_files(new_uid()).items():
+        (folder / name).write_bytes(data)
+    (tmp_path / "study.zip").write_bytes(zipped(study_files(study)))
+    found = peer(
+        "xnatpy_services",
+        "inbox",
+        project=project,
+        inbox=str(folder),
+        zip=str(tmp_path / "study.zip"),
+    )
+    assert found == {
+        "status": "Processed",
+        "who": ["admin", project, "SU"],
+        "rows": ["SE"],
+        "cleanup": "clenaupAfterImport",
+        "direct": "KeyError",
+    }
+    assert site.get(f"/xapi/direct-archive/{project}/{study}/DIRECT").status_code == 200
+
+
 def test_B5_B6_refresh_and_dump(site: Site, peer: Peer) -> None:
     assert site.standin is not None
     project, study = site.project(), new_uid()

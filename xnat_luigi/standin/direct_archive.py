@@ -100,6 +100,8 @@ class DirectArchive:
         return [DirectRow(**dict(row)) for row in rows]
 
     def remove(self, row: DirectRow) -> None:
+        """Forgets a row; files are left where they are."""
+        self._promised.pop(row.pk, None)
         self.store.change("DELETE FROM direct_archive WHERE pk = ?", row.pk)
 
     def place(self, row: DirectRow) -> Path:

@@ -114,6 +114,34 @@ def straight(facts: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def inbox(facts: dict[str, Any]) -> dict[str, Any]:
+    """A folder on the server, and files straight into the archive."""
+    found: dict[str, Any] = {}
+    with connect(facts) as session:
+        request = session.services.import_dicom_inbox(
+            facts["inbox"], project=facts["project"], subject="SU", experiment="SE"
+        )
+        address = request.uri if hasattr(request, "uri") else request._uri
+
+        def status() -> str:
+            return str(session.get_json(address)["status"])
+
+        found["status"] = settled(status, "Processed")
+        found["who"] = [request.username, request.project_id, request.subject_id]
+        found["rows"] = [one.label for one in session.prearchive.find(facts["project"])]
+        try:
+            request.cleanup_after_import  # noqa: B018
+        except KeyError as error:
+            found["cleanup"] = error.args[0]
+        try:
+            session.services.import_(
+                facts["zip"], project=facts["project"], experiment="DIRECT", direct_archive=True
+            )
+        except Exception as error:
+            found["direct"] = type(error).__name__
+    return found
+
+
 def refresh(facts: dict[str, Any]) -> dict[str, Any]:
     """A file put into the archive by hand appears after a refresh with append, and not before."""
     with connect(facts) as session:
@@ -188,6 +216,7 @@ if __name__ == "__main__":
         {
             "prearchive": prearchive,
             "straight": straight,
+            "inbox": inbox,
             "refresh": refresh,
             "tokens_and_users": tokens_and_users,
             "search": search,
