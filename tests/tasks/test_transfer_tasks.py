@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -23,6 +24,7 @@ from xnat_luigi.tasks import (
     RefreshCatalog,
     SetFields,
     SyncExperiment,
+    SyncOrder,
     SyncProject,
     UploadResource,
 )
@@ -320,6 +322,66 @@ def test_one_session_or_several_are_synced(
     run(*tasks)
     assert all(task.complete() for task in tasks)
     assert {name.split("/")[2] for name in files_in(tmp_path / "dest")} == {"S1_MR1", "S3_MR1"}
+
+
+def test_many_sessions_share_one_inventory(
+    server: StandIn, add_session: Callable[..., str], run: Run, tmp_path: Path
+) -> None:
+    for number in range(1, 9):
+        add_session(f"S{number}_MR1")
+    luigi.Task.clear_instance_cache()
+    words = {"server": server.url, "project": "P1", "dest": str(tmp_path / "dest")}
+    tasks = [SyncExperiment(experiment=f"S{number}_MR1", **words) for number in range(1, 9)]
+    run(*tasks)
+    assert all(task.complete() for task in tasks)
+    seen = len(server.requests)
+    every = [{"experiment": f"S{number}_MR1", **words} for number in range(1, 10)]
+    assert SyncExperiment.bulk_complete(every) == every[:8]
+    assert len(server.requests) - seen <= 4, "nothing but for the one that is not there"
+
+
+def test_a_deep_sync_sees_what_no_stamp_shows(
+    server: StandIn, add_session: Callable[..., str], run: Run, tmp_path: Path
+) -> None:
+    add_session()
+    words = {"server": server.url, "project": "P1", "dest": str(tmp_path / "dest")}
+    run(SyncProject(**words))
+    catalog = next(server.root.rglob("scan_1_catalog.xml"), None) or next(
+        path for path in server.root.rglob("*_catalog.xml") if "DICOM" in path.parts
+    )
+    victim = next(catalog.parent.glob("*0001.dcm"))
+    data = victim.read_bytes()
+    old, new = (hashlib.md5(one).hexdigest() for one in (data, data[::-1]))
+    victim.write_bytes(data[::-1])
+    catalog.write_text(catalog.read_text().replace(old, new))
+    luigi.Task.clear_instance_cache()
+    assert SyncProject(**words).complete() is True
+    luigi.Task.clear_instance_cache()
+    deep = SyncProject(**words, deep="all")
+    assert deep.complete() is False
+    run(deep)
+    assert data[::-1] in files_in(tmp_path / "dest").values()
+
+
+def test_an_order_is_a_file(
+    server: StandIn, add_session: Callable[..., str], run: Run, tmp_path: Path
+) -> None:
+    add_session("S1_MR1", project="P1")
+    add_session("S1_MR1", project="P2")
+    add_session("S2_MR1", project="P2")
+    order = tmp_path / "order.toml"
+    order.write_text(
+        f'server = "{server.url}"\nprojects = ["P1", "P2"]\ndest = "{tmp_path}/dest"\n'
+        'layout = "{project}/{session}/{scan_id}/{resource}/{path}"\n[select]\nsessions = ["S1_*"]\n'
+    )
+    luigi.Task.clear_instance_cache()
+    run(SyncOrder(order=str(order)))
+    names = files_in(tmp_path / "dest")
+    assert len(names) == 4, names
+    assert not [name for name in names if "S2_MR1" in name]
+    order.write_text('servr = "x"\n')
+    with pytest.raises(XNATValueError, match=r"order\.toml.*did you mean 'server'"):
+        SyncOrder(order=str(order)).requires()
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,13 @@ once: the sessions, then the files of `BATCH` sessions a request (wire contract 
 
 A snapshot is only ever believed when it says «there, and right»: what it does not show is asked
 anew, of the server. It belongs to one process, is forgotten after a fork and when a step of the
-project has written, and is not used when older than `AGE` seconds.
+project has written, and is not used when older than a minute (`recent.AGE`).
 """
 
 from __future__ import annotations
 
-import os
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import unescape
 from typing import TYPE_CHECKING
@@ -25,15 +22,15 @@ from .. import uris
 from ..rest import contents, listings
 from ..rest.records import File
 from ..uris import Address
+from .recent import Recent
 from .resource import PlacedTarget
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["AGE", "BATCH", "Place", "Snapshot", "current", "forget", "take"]
+__all__ = ["BATCH", "Place", "Snapshot", "current", "forget", "take"]
 
 BATCH = 50
-AGE = 60.0
 
 _PLACE = re.compile(
     r"/experiments/(?P<experiment>[^/]+)"
@@ -66,8 +63,8 @@ class Snapshot:
     """What was there.
 
     `names` leads from labels and IDs of sessions to their IDs and labels, `assessors` from session
-    ID and label or ID of an assessor to its ID and custom variables, for assessors of the `types` that
-    were asked for.
+    ID and label or ID of an assessor to its ID and custom variables, for assessors of the `types`
+    that were asked for.
     """
 
     names: Mapping[str, tuple[str, str]]
@@ -121,8 +118,7 @@ class Snapshot:
                 yield place.experiment
 
 
-_lock = threading.Lock()
-_known: dict[tuple[str, str], tuple[float, Snapshot]] = {}
+_recent: Recent[Snapshot] = Recent()
 
 
 def take(
@@ -131,19 +127,17 @@ def take(
     *,
     types: Sequence[str] = (),
     batch: int = BATCH,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Snapshot:
     """Asks the server, and keeps the answer for `current()`.
 
     Args:
         types: types of assessors whose labels and custom variables are wanted, too.
         batch: sessions per request; the length of an address is the limit.
-        clock: monotonic seconds.
 
     Raises:
         XNATNotFoundError: the project is not there, or hidden.
     """
-    begin = clock()
+    begun = _recent.now()
     sessions = listings.list_experiments(connection, project)
     names = {one.id: (one.id, one.label) for one in sessions}
     for one in sessions:
@@ -164,31 +158,19 @@ def take(
         assessors,
         frozenset(types),
     )
-    with _lock:
-        _known[connection.server, project] = (begin, snapshot)
+    _recent.put((connection.server, project), begun, snapshot)
     return snapshot
 
 
-def current(
-    server: str,
-    project: str,
-    *,
-    age: float = AGE,
-    clock: Callable[[], float] = time.monotonic,
-) -> Snapshot | None:
+def current(server: str, project: str) -> Snapshot | None:
     """This process's snapshot of a project, None when there is none, or none young enough."""
-    with _lock:
-        begin, snapshot = _known.get((server.rstrip("/"), project), (0.0, None))
-    return snapshot if snapshot is not None and clock() - begin <= age else None
+    return _recent.get((server.rstrip("/"), project))
 
 
 def forget(server: str = "", project: str = "") -> None:
     """Forgets one project's snapshot, all of them when none is named."""
-    with _lock:
-        if project:
-            _known.pop((server.rstrip("/"), project), None)
-        else:
-            _known.clear()
+    key = (server.rstrip("/"), project)
+    _recent.forget((lambda known: known == key) if project else None)
 
 
 def _list_assessors(
@@ -217,12 +199,3 @@ def _place(file: File) -> Place | None:
         return None
     part = {name: value or "" for name, value in match.groupdict().items()}
     return Place(part["experiment"], part["kind"], part["item"], part["way"], file.resource_label)
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()  # another thread may have held it when the process was copied
-    _known.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -20,7 +20,7 @@ from .outcome import CloseSession, RecordQC, VerifySession  # noqa: E402
 from .qc import QCSession, SessionHeldError  # noqa: E402
 from .refresh import ExperimentReady, RefreshCatalog, RefreshSession  # noqa: E402
 from .step import Step  # noqa: E402
-from .sync import SyncExperiment, SyncFailedError, SyncProject  # noqa: E402
+from .sync import SyncExperiment, SyncFailedError, SyncOrder, SyncProject  # noqa: E402
 from .upload import UploadResource  # noqa: E402
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "Step",
     "SyncExperiment",
     "SyncFailedError",
+    "SyncOrder",
     "SyncProject",
     "TakeInFolder",
     "UploadResource",

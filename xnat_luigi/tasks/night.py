@@ -14,7 +14,14 @@ from functools import cached_property
 import luigi
 
 from ..exceptions import XNATNotFoundError, XNATValueError
-from ..gate.running import Settings, look_into, make_plan, naming_rules, take_one_row
+from ..gate.running import (
+    Settings,
+    look_into,
+    make_plan,
+    naming_rules,
+    take_one_row,
+    write_index,
+)
 from ..intake.keys import StudyKey
 from ..intake.ledger import DONE, Ledger
 from ..intake.naming import name_all
@@ -121,6 +128,7 @@ class ArchiveRow(RowTask):
             Ledger(self.evidence).record(connection.server, self.key, DONE, "archived by others")
             return
         entry = take_one_row(connection, row, self.key, make_plan(self.settings))
+        write_index(self.settings)
         status.say(f"{entry.stage}: {entry.detail}", done=1.0, final=True)
         if entry.stage != DONE:
             raise SessionHeldError(f"{self.session} is {entry.stage}: {entry.detail}")

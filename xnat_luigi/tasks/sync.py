@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import luigi
 
-from ..exceptions import XNATError
+from ..exceptions import XNATError, XNATValueError
 from ..sync import inventory, plan
 from ..sync.apply import Rules, apply
+from ..sync.deep import Turn, parse_deep
+from ..sync.order import Order, explain, read_order
+from ..targets.recent import Recent
 from ..targets.staged import StagedTarget
-from ..transfer.select import Selection
+from ..transfer.select import Selection, fits
 from .base import XnatTask
 from .ending import cleanly
 
-__all__ = ["SyncExperiment", "SyncFailedError", "SyncProject"]
+__all__ = ["SyncExperiment", "SyncFailedError", "SyncOrder", "SyncProject"]
 
 
 DIGESTS = ("size", "fail", "refresh")
+
+
+_recent: Recent[inventory.Inventory] = Recent()
 
 
 class SyncFailedError(XNATError):
@@ -55,6 +62,12 @@ class SyncTask(XnatTask):
         significant=False,
         description="sessions fetched at a time by all processes of this machine; 0 is no cap",
     )
+    deep: str = luigi.StrParameter(
+        default="",
+        significant=False,
+        description="compare digests though nothing shows a change: all, or 1/30 for another "
+        "thirtieth of the project in every run",
+    )
     transfers: int = luigi.IntParameter(
         default=4, significant=False, description="sessions fetched at a time inside the task"
     )
@@ -77,13 +90,23 @@ class SyncTask(XnatTask):
         """The sessions, where the task names some."""
         return {}
 
+    def take_inventory(self) -> inventory.Inventory:
+        """What the server has of it now: two requests."""
+        return inventory.take(self.connect(), self.project, self.selection())
+
+    def turn(self) -> Turn | None:
+        """The part of the project that is to be looked at deeply."""
+        parts = parse_deep(self.deep)
+        return Turn.read(self.root, self.project, parts) if parts else None
+
     def make_plan(self) -> plan.Plan:
-        """What is to be done now: two requests and a look at the disk."""
-        found = inventory.take(self.connect(), self.project, self.selection())
-        return plan.make(found, self.root, layout=self.layout)
+        """What is to be done now, with a look at the disk."""
+        turn = None if vars(self).get("_deep_done") else self.turn()
+        deep = turn.takes if turn is not None else False
+        return plan.make(self.take_inventory(), self.root, layout=self.layout, deep=deep)
 
     def complete(self) -> bool:
-        """Whether the server's inventory and the disk agree."""
+        """Whether the server's inventory and the disk agree; a deep look is never done before."""
         return self.make_plan().empty
 
     @cleanly
@@ -111,6 +134,10 @@ class SyncTask(XnatTask):
                 f"{len(report.failed)} of {len(todo.steps)} sessions of {self.project} could not "
                 f"be fetched: {named}{more}"
             )
+        turn = self.turn()
+        if turn is not None:
+            turn.done()
+        vars(self)["_deep_done"] = True
 
 
 class SyncProject(SyncTask):
@@ -143,13 +170,47 @@ class SyncExperiment(SyncTask):
         return {"sessions": _split(self.experiment)}
 
     def complete(self) -> bool:
-        """As for the project; a session the server does not know is not complete."""
-        todo = self.make_plan()
+        """As for the project; a session the server does not know is not complete.
+
+        Many of these asked in a row share one inventory of the project, less than a minute old,
+        that is believed when it says that nothing is to be done.
+        """
+        recent = self.recent_inventory()
+        if not self.deep and self.settled(plan.make(recent, self.root, layout=self.layout)):
+            return True
+        return self.settled(self.make_plan())
+
+    def settled(self, todo: plan.Plan) -> bool:
+        """Whether a plan says that all sessions asked for are there and right."""
         known = {name for one in todo.inventory.sessions for name in (one.id, one.label)}
         return todo.empty and known.issuperset(_split(self.experiment))
 
+    def recent_inventory(self) -> inventory.Inventory:
+        """This task's part of the inventory that all of its kind share."""
+        whole = replace(self.selection(), sessions=())
+        key = (self.connect().server, self.project, repr(whole))
+        found = _recent.get(key)
+        if found is None:
+            begun = _recent.now()
+            found = inventory.take(self.connect(), self.project, whole)
+            _recent.put(key, begun, found)
+        wanted = replace(whole, sessions=_split(self.experiment))
+        mine = (one for one in found.sessions if fits(wanted.sessions, one.label, one.id))
+        return replace(found, sessions=tuple(mine), selection=wanted)
+
+    @classmethod
+    def bulk_complete(cls, parameter_tuples: Iterable[Any]) -> list[Any]:
+        """Those of many that are complete, by one inventory; a tuple is all parameters in order,
+        or a mapping of them."""
+        return [
+            one
+            for one in parameter_tuples
+            if (cls(**one) if isinstance(one, Mapping) else cls(*one)).complete()
+        ]
+
     @cleanly
     def run(self) -> None:
+        _recent.forget()
         known = self.make_plan().inventory.sessions
         names = {name for one in known for name in (one.id, one.label)}
         missing = sorted(set(_split(self.experiment)) - names)
@@ -159,6 +220,44 @@ class SyncExperiment(SyncTask):
 
     def output(self) -> StagedTarget:
         return StagedTarget(str(self.root), self.project)
+
+
+class SyncOrder(luigi.WrapperTask):
+    """What a file orders, as `xnat-luigi sync FILE.toml` does it: one `SyncProject` a project.
+
+    The file is read when Luigi asks what is required, and holds no secret.
+    """
+
+    task_namespace = "xnat"
+
+    order: str = luigi.StrParameter(description="TOML file; docs/sync.md describes it")
+
+    def requires(self) -> list[SyncProject]:
+        path = Path(self.order).expanduser()
+        values = read_order(path)
+        try:
+            wanted = Order.from_mapping(values)
+        except XNATValueError as error:
+            raise explain(path, error) from None
+        select = {
+            one.name: value
+            for one in fields(wanted.select)
+            if (value := getattr(wanted.select, one.name)) != one.default
+        }
+        return [
+            SyncProject(
+                server=wanted.server,
+                project=project,
+                dest=str(wanted.dest),
+                layout=wanted.layout,
+                select=select,
+                digests=wanted.digests,
+                cap=wanted.cap,
+                deep=wanted.deep,
+                transfers=wanted.workers,
+            )
+            for project in wanted.projects
+        ]
 
 
 def _split(text: str) -> tuple[str, ...]:
