@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import luigi
 import pytest
 
+from xnat_luigi import tasks
 from xnat_luigi.targets import snapshot
 from xnat_luigi.tasks import Step
 from xnat_luigi.tasks.condition import Condition
@@ -52,3 +54,15 @@ def test_the_picture_is_one() -> None:
     texts = [element.text or "" for element in root.iter() if element.tag.endswith("text")]
     assert sum("DICOM" in text for text in texts) == 2
     assert sum("MEASURES" in text for text in texts) == 1
+
+
+def test_the_page_of_tasks_names_every_task_and_target() -> None:
+    text = (DOCS / "tasks.md").read_text()
+    bases = {"XnatTask", "Step", "DerivedTask", "DerivedAssessor", "EveryScan", "EverySession"}
+    for name in tasks.__all__:
+        kind = getattr(tasks, name)
+        if isinstance(kind, type) and issubclass(kind, luigi.Task) and name not in bases:
+            assert f"`xnat.{name}`" in text, name
+    pipelines = (DOCS / "pipelines.md").read_text()
+    for name in bases - {"XnatTask"}:
+        assert f"`{name}`" in pipelines, name

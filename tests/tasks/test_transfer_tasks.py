@@ -372,7 +372,8 @@ def test_an_order_is_a_file(
     order = tmp_path / "order.toml"
     order.write_text(
         f'server = "{server.url}"\nprojects = ["P1", "P2"]\ndest = "{tmp_path}/dest"\n'
-        'layout = "{project}/{session}/{scan_id}/{resource}/{path}"\n[select]\nsessions = ["S1_*"]\n'
+        'layout = "{project}/{session}/{scan_id}/{resource}/{path}"\n'
+        '[select]\nsessions = ["S1_*"]\n'
     )
     luigi.Task.clear_instance_cache()
     run(SyncOrder(order=str(order)))
