@@ -144,3 +144,21 @@ def test_a_cut_file_shows_up_in_the_page(tmp_path: Path) -> None:
     material = make_material(study.files, session="S001_MR1")
     page = render_session(material, check_study(material, RULES), RULES, made=MADE)
     assert "pixel data declare" in page and str(study.files[0]) in page
+
+
+def test_a_written_page_does_not_say_where_the_files_lay(tmp_path: Path) -> None:
+    study = small_study(tmp_path / "secret place")
+    cut(study.files[0])
+    material = make_material(study.files, session="S001_MR1")
+    page = write_report(tmp_path / "out", material, check_study(material, RULES), RULES, made=MADE)
+    for path in (page, page.with_suffix(".json")):
+        text = path.read_text()
+        assert "secret place" not in text and f"01-T1w/{study.files[0].name}" in text
+
+
+def test_the_index_can_wait(tmp_path: Path) -> None:
+    study = small_study(tmp_path / "in")
+    material = make_material(study.files, session="S001_MR1")
+    write_report(tmp_path / "out", material, check_study(material, RULES), index=False)
+    assert not (tmp_path / "out" / "index.html").exists()
+    assert "S001_MR1" in write_index(tmp_path / "out").read_text()

@@ -17,7 +17,7 @@ from ..intake.journey import Judgement, Notes
 from ..intake.keys import StudyKey
 from ..qc.checks import check_files, check_study
 from ..qc.material import Material, make_material
-from ..qc.report import Strip, make_strips, write_report
+from ..qc.report import Strip, make_strips, write_index, write_report
 from ..qc.rules import Rules, read_rules
 from ..qc.verdicts import PASS, STATUSES, Verdict
 from ..staging.save import make_folder, save_text
@@ -125,6 +125,11 @@ class Judging:
             report,
         )
 
+    def write_index(self) -> None:
+        """The index over all pages; once after a run, since it reads them all."""
+        if self.reports and Path(self.reports).is_dir():
+            write_index(self.reports)
+
     def _write(
         self,
         key: StudyKey,
@@ -144,6 +149,7 @@ class Judging:
             project=key.project,
             notes=notes,
             strips=strips,
+            index=False,
         )
         files = [page, page.with_suffix(".json")]
         if self.rules:

@@ -40,6 +40,7 @@ __all__ = [
     "run_folder",
     "run_rows",
     "take_one_row",
+    "write_index",
 ]
 
 log = logging.getLogger(__name__)
@@ -130,6 +131,11 @@ def make_plan(
     )
 
 
+def write_index(settings: Settings) -> None:
+    """The index over all pages of the settings' folder."""
+    Judging(settings.rules, settings.reports, settings.thumbnails).write_index()
+
+
 def naming_rules(settings: Settings) -> tuple[naming.NamingRule, ...]:
     """The rules that name studies."""
     if settings.naming:
@@ -169,6 +175,7 @@ def run_folder(
     named, refused = naming.name_all(found, rules)
     jobs = [(study, key, _with_progress(plan, key, progress)) for study, key in named]
     entries, busy = _take_all(conn, jobs, workers, told)
+    write_index(settings)
     return Outcome(entries, {study.uid: why for study, why in refused}, busy, found)
 
 
@@ -248,6 +255,8 @@ def retry(
         done += found.entries
         busy += found.busy
     more, taken = _take_all(conn, jobs, workers, told)
+    for settings in {Settings.of_words(state, one.facts.get("source", {})) for one in more}:
+        write_index(settings)
     return Outcome((*done, *more), busy=(*busy, *taken))
 
 
@@ -292,6 +301,8 @@ def run_rows(
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
         entries = [entry for entry in pool.map(take, ripe) if entry is not None]
+    if entries:
+        write_index(settings)
     if wanted is None:
         entries += rows.delete_failed(conn, plan, [row for row, _ in seen.resting])
     return Outcome(tuple(entries), refused, tuple(busy))

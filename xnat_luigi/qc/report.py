@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -173,12 +174,15 @@ def write_report(
     thumbnails: int = COUNT,
     strips: Sequence[Strip] | None = None,
     made: datetime | None = None,
+    index: bool = True,
 ) -> Path:
     """Write a session's page and its JSON, and the folder's index anew; returns the page's path.
 
     The page is `PROJECT/SESSION.html` below `folder` (without the first part when there is no
-    project).
+    project). Files are named from the study's folder on: what leads there is of no concern to
+    whom the page reaches. index: False for who writes many and calls `write_index` at the end.
     """
+    verdict = _from_the_folder(verdict, material)
     place = Path(folder) / project if project else Path(folder)
     name = material.session or material.study_uid or "study"
     make_folder(place)
@@ -203,8 +207,24 @@ def write_report(
         "verdict": verdict.to_dict(),
     }
     save_text(place / f"{name}.json", json.dumps(record, ensure_ascii=False, indent=1))
-    write_index(folder)
+    if index:
+        write_index(folder)
     return page
+
+
+def _from_the_folder(verdict: Verdict, material: Material) -> Verdict:
+    """The same findings with the files' paths from the folder of the study on."""
+    places = [os.path.dirname(header.path) for header in material.headers]
+    try:
+        root = os.path.commonpath(places) if all(places) else ""
+    except ValueError:  # a mixture of absolute and relative paths
+        root = ""
+    if not root:
+        return verdict
+    return Verdict.of(
+        replace(found, files=tuple(os.path.relpath(path, root) for path in found.files))
+        for found in verdict.findings
+    )
 
 
 def read_summaries(folder: str | Path) -> list[Summary]:
