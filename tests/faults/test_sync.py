@@ -10,10 +10,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from xnat_luigi.connection.credentials import Credentials
+from xnat_luigi.connection.login import Connection
+from xnat_luigi.connection.transport import Transport
 from xnat_luigi.standin import StandIn
 from xnat_luigi.standin.faults import Fault
+from xnat_luigi.sync import inventory, plan
+from xnat_luigi.sync.apply import apply
 
-from ..sync.conftest import fetched, fill, tree
+from ..sync.conftest import content, fetched, fill, tree
+from .test_staging import needs_mount
 
 HERE = Path(__file__).parents[2]
 
@@ -108,6 +114,56 @@ sys.exit(main({standin.url!r}, "P1", {str(root)!r}, "2"))
     again = start(standin, root)
     assert json.loads(again.communicate(timeout=60)[0])["exit_status"] == 0
     assert len(tree(root)) == 40
+
+
+def test_N1_a_server_that_is_gone_is_not_asked_for_every_session(
+    standin: StandIn, tmp_path: Path
+) -> None:
+    fill(standin, 9)
+    slept: list[float] = []
+    conn = Connection(Transport(standin.url), Credentials("admin", "admin"), sleep=slept.append)
+    todo = plan.make(inventory.take(conn, "P1"), tmp_path / "data")
+    standin.faults.add(Fault(path="/resources", status=503))
+    report = apply(conn, todo, workers=1)
+    standin.faults.clear()
+    assert report.exit_status == 5
+    assert len(report.failed) == 9
+    said = [one.failed for one in report.sessions]
+    assert all(": 503" in text for text in said), said
+    assert [text.startswith("not tried") for text in said] == [False] * 3 + [True] * 6
+    assert apply(conn, todo, workers=1).exit_status == 0
+    conn.close()
+
+
+@needs_mount
+def test_D1_a_full_disk_ends_the_sync_and_room_completes_it(
+    standin: StandIn, netrc: Path, tmp_path: Path
+) -> None:
+    for number in range(6):
+        files = {f"{n}.dcm": content(number, n, size=100_000) for n in range(4)}
+        standin.add_session("P1", "S0", f"E{number}", scans={"1": {"resources": {"DICOM": files}}})
+    root = tmp_path / "disk"
+    root.mkdir()
+    worker = f'"{sys.executable}" -m tests.chaos.worker {standin.url} P1 "{root}" 1'
+    script = (
+        f'mount -t tmpfs -o size=1500k none "{root}" && cd "{HERE}" && '
+        f'{worker} >"{tmp_path}/full"; '
+        f'find "{root}" -name "*.dcm" -size +0 | wc -l; find "{root}" -name "*.part" | wc -l; '
+        f'mount -o remount,size=8m "{root}" && {worker}'
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=120
+    )
+    full = json.loads((tmp_path / "full").read_text())
+    assert full["exit_status"] != 0
+    failed = [one["failed"] for one in full["sessions"] if one["failed"]]
+    assert "the disk is full: make room and run again" in failed[0]
+    assert all(text.startswith("not tried, since") for text in failed[1:])
+    whole, parts, report = done.stdout.split("\n", 2)
+    assert int(whole) >= 8
+    assert parts == "0"
+    assert done.returncode == 0, done.stderr
+    assert json.loads(report)["exit_status"] == 0
 
 
 def wait_for(condition: object, seconds: float = 30.0) -> None:

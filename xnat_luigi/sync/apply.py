@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -11,7 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..exceptions import XNATError, XNATIOError, XNATLockError, XNATValueError
+from ..exceptions import (
+    XNATAuthError,
+    XNATConnectionError,
+    XNATError,
+    XNATIOError,
+    XNATLockError,
+    XNATUnavailableError,
+    XNATValueError,
+)
 from ..rest import contents
 from ..rest.records import Experiment, File, Resource
 from ..rest.services import refresh_catalog
@@ -37,6 +46,9 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 Watch = Callable[[SessionReport], None]
 LOCK_WAIT = 6 * 3600.0
+MOST_OUTAGES = 3
+"""so many sessions in a row that no answer came for: the others are not tried any more"""
+_NO_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,20 @@ class _Run:
     state: State
     pulse: Callable[[int], None]
     stop: threading.Event = field(default_factory=threading.Event)
+    broken: str = ""
+    outages: int = 0
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, error: Exception | None) -> None:
+        """Learn from the end of a session whether the others have a chance."""
+        with self.guard:
+            if error is None:
+                self.outages = 0
+            elif isinstance(error, (XNATConnectionError, XNATUnavailableError)):
+                self.outages += 1
+            hopeless = isinstance(error, XNATAuthError) or getattr(error, "errno", None) in _NO_DISK
+            if not self.broken and (hopeless or self.outages >= MOST_OUTAGES):
+                self.broken = str(error)
 
     def beat(self, count: int) -> None:
         if self.stop.is_set():
@@ -92,6 +118,9 @@ def apply(
     pulse: Callable[[int], None] | None = None,
 ) -> Report:
     """Fetch what a plan says; one session that fails does not stop the others.
+
+    What concerns all of them does: a full disk, a refused login, or no answer for several sessions
+    in a row. The sessions that were not tried then say so.
 
     Parameters
     ----------
@@ -156,6 +185,9 @@ def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
     session, rules = step.session, run.rules
     begin = time.monotonic()
     owner = f"sync of {session.label}"
+    if run.broken:
+        said = f"not tried, since: {run.broken}"
+        return SessionReport(session.label, step.reason, failed=said, exit_status=5)
     try:
         run.beat(0)
         with (
@@ -167,12 +199,15 @@ def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
             known = run.state.read(session.id)
             if not (step.deep or step.reason == "repair") and _done_by_others(run, step, known):
                 return SessionReport(session.label, "found", kept=_count(known))
-            return _fetch(run, step, known, begin)
+            report = _fetch(run, step, known, begin)
+            run.note(None)
+            return report
     except (XNATError, OSError) as error:
         if run.stop.is_set():
             raise
         if isinstance(error, XNATLockError) and not patient:
             return None
+        run.note(error)
         log.info("%s failed: %s", session.label, error)
         status = getattr(error, "exit_status", 1)
         return SessionReport(session.label, step.reason, failed=str(error), exit_status=status)
