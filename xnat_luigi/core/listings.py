@@ -11,7 +11,7 @@ import logging
 import re
 from collections import namedtuple
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, overload
 
 from .. import uris
 from ..exceptions import XNATValueError
@@ -24,6 +24,9 @@ from .session import session_of
 __all__ = ["DataMaps", "XNATBaseListing", "XNATListing"]
 
 
+Element = TypeVar("Element")
+
+
 class DataMaps(NamedTuple):
     """The four views of one answer (S-103)."""
 
@@ -33,7 +36,7 @@ class DataMaps(NamedTuple):
     listing: list[Any]
 
 
-class XNATBaseListing(Mapping[Any, Any], Sequence[Any]):
+class XNATBaseListing(Mapping[Any, Element], Sequence[Element]):
     """A mapping of objects by their primary key (the ID), their secondary key (a label, for
     example) and their position.
 
@@ -81,9 +84,9 @@ class XNATBaseListing(Mapping[Any, Any], Sequence[Any]):
         raise NotImplementedError
 
     @property
-    def data(self) -> dict[Any, Any]:
+    def data(self) -> dict[Any, Element]:
         """The elements by primary key."""
-        found: dict[Any, Any] = self.data_maps[0]
+        found: dict[Any, Element] = self.data_maps[0]
         return found
 
     @property
@@ -99,26 +102,38 @@ class XNATBaseListing(Mapping[Any, Any], Sequence[Any]):
         return found
 
     @property
-    def listing(self) -> list[Any]:
+    def listing(self) -> list[Element]:
         """The elements in the server's order."""
-        found: list[Any] = self.data_maps[3]
+        found: list[Element] = self.data_maps[3]
         return found
 
     # Mapping and sequence -----------------------------------------------------------------------
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int) -> Element: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> list[Element]: ...
+
+    @overload
+    def __getitem__(self, key: Any) -> Element: ...
+
+    def __getitem__(self, key: Any) -> Element | list[Element]:
         if isinstance(key, (int, slice)) and not isinstance(key, bool):
             return self.listing[key]
         maps = self.data_maps
+        found: Element
         if key in maps[0]:
-            return maps[0][key]
+            found = maps[0][key]
+            return found
         if key in maps[2]:
             raise KeyError(
                 f"{key!r} stands for more than one element of {self.field_name}; use the ID "
                 f"or the position"
             )
         if key in maps[1]:
-            return maps[1][key]
+            found = maps[1][key]
+            return found
         raise KeyError(f"{key!r} is neither ID nor {self.secondary_lookup_field or 'name'} here")
 
     def __iter__(self) -> Iterator[Any]:
@@ -246,7 +261,7 @@ _FILTERED = frozenset({"subjects", "experiments"})
 _RANGE = re.compile(r"[\d.]+-[\d.]+|\d\d/\d\d/\d{4}(-\d\d/\d\d/\d{4})?")
 
 
-class XNATListing(XNATBaseListing):
+class XNATListing(XNATBaseListing[Element]):
     """A listing that the server has an address for.
 
     Parameters
@@ -427,7 +442,9 @@ class XNATListing(XNATBaseListing):
             merged[key] = str(value)
         return merged
 
-    def filter(self, filters: Mapping[str, str] | None = None, **kwargs: str) -> XNATListing:
+    def filter(
+        self, filters: Mapping[str, str] | None = None, **kwargs: str
+    ) -> XNATListing[Element]:
         """Return a new listing with filters added, given as a dict or as keywords (S-104).
 
         ``listing.filter({'ID': 'A*'})`` and ``listing.filter(ID='A*')`` are the same. Upper and
@@ -436,7 +453,7 @@ class XNATListing(XNATBaseListing):
         merged = self.merge_filters(self._used_filters, {**(filters or {}), **kwargs})
         return self._again(merged)
 
-    def _again(self, filters: Mapping[str, str]) -> XNATListing:
+    def _again(self, filters: Mapping[str, str]) -> XNATListing[Element]:
         return type(self)(
             uri=self._uri,
             filter=filters,

@@ -25,7 +25,7 @@ def _entries(parent: Any, field: str) -> list[dict[str, Any]]:
 
 
 class _Inner(  # type: ignore[misc]
-    XNATBaseListing, MutableMapping[Any, Any], MutableSequence[Any]
+    XNATBaseListing[Any], MutableMapping[Any, Any], MutableSequence[Any]
 ):
     """What both kinds have in common."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import uris
 from ..core import CustomVariableMap, XNATListing, caching
@@ -16,6 +16,12 @@ from .owners import archive_uri, file_listing, make_resource, resource_listing
 from .resources import save_zip
 from .subjects import Shared
 
+if TYPE_CHECKING:
+    import datetime
+
+    from .resources import AbstractResource, FileData
+    from .scans import ImageScanData
+
 __all__ = ["DerivedData", "ExperimentData", "ImageSessionData", "SubjectAssessorData"]
 
 
@@ -23,6 +29,17 @@ class ExperimentData(Shared):
     """An experiment. It is addressed by its ID."""
 
     SECONDARY_LOOKUP_FIELD = "label"
+
+    if TYPE_CHECKING:  # what the schema adds, for editors
+        project: str
+        date: datetime.date | None
+        time: datetime.time | None
+        note: str | None
+        visit_id: str | None
+        acquisition_site: str | None
+        investigator: Any
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def _address(self) -> uris.Address:
         return uris.Address(experiment=self.id)
@@ -94,15 +111,25 @@ class SubjectAssessorData(ExperimentData):
 class ImageSessionData(SubjectAssessorData):
     """An image session: scans, assessors, resources."""
 
+    if TYPE_CHECKING:  # what the schema adds, for editors
+        scans: XNATListing[ImageScanData]
+        assessors: XNATListing[DerivedData]
+        reconstructions: XNATListing[Any]
+        scanner: Any
+        operator: str | None
+        modality: str | None
+        uid: str | None
+        session_type: str | None
+
     @property
     @caching
-    def files(self) -> XNATListing:
+    def files(self) -> XNATListing[FileData]:
         """The files of its own resources, not those of its scans."""
         return file_listing(self)
 
     @property
     @caching
-    def resources(self) -> XNATListing:
+    def resources(self) -> XNATListing[AbstractResource]:
         """Its own resources, by ID and label."""
         return resource_listing(self)
 
@@ -218,13 +245,13 @@ class DerivedData(ExperimentData):
 
     @property
     @caching
-    def files(self) -> XNATListing:
+    def files(self) -> XNATListing[FileData]:
         """The files of its resources (direction `out`)."""
         return file_listing(self)
 
     @property
     @caching
-    def resources(self) -> XNATListing:
+    def resources(self) -> XNATListing[AbstractResource]:
         """Its resources (direction `out`), by ID and label."""
         return resource_listing(self)
 

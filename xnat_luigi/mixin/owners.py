@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import uris
 from ..core import XNATListing, registry_of
 from ..exceptions import XNATConflictError
 from ..rest.files.upload import create_resource
+
+if TYPE_CHECKING:
+    from .resources import AbstractResource, FileData
 
 __all__ = ["archive_uri", "file_listing", "make_resource", "resource_listing"]
 
@@ -18,7 +21,7 @@ def archive_uri(**parts: str | None) -> str:
     return "/data" + uris.Address(**parts).archive_uri()
 
 
-def resource_listing(owner: Any) -> XNATListing:
+def resource_listing(owner: Any) -> XNATListing[AbstractResource]:
     """Return the listing of an object's resources."""
     return XNATListing(
         uri=owner._listing_uri("resources"),
@@ -29,7 +32,7 @@ def resource_listing(owner: Any) -> XNATListing:
     )
 
 
-def file_listing(owner: Any) -> XNATListing:
+def file_listing(owner: Any) -> XNATListing[FileData]:
     """Return the listing of an object's files, by path within their resource."""
     return XNATListing(
         uri=owner._listing_uri("files"),

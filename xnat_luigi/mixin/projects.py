@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import uris
 from ..core import CustomVariableMap, XNATBaseObject, XNATListing, caching
 from .folders import download_project
 from .owners import archive_uri, file_listing, make_resource, resource_listing
+
+if TYPE_CHECKING:
+    from .experiments import ImageSessionData
+    from .resources import AbstractResource, FileData
+    from .subjects import InvestigatorData, SubjectData
 
 __all__ = ["ProjectData"]
 
@@ -20,6 +25,15 @@ class ProjectData(XNATBaseObject):
     SECONDARY_LOOKUP_FIELD = "name"
     _NAMED_BY = ("id", "name")
     _CONTAINED_IN = "projects"
+
+    if TYPE_CHECKING:  # what the schema adds, for editors
+        name: str
+        description: str
+        secondary_id: str
+        keywords: str
+        pi: InvestigatorData
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def _address(self) -> uris.Address:
         return uris.Address(project=self.id)
@@ -42,7 +56,7 @@ class ProjectData(XNATBaseObject):
 
     @property
     @caching
-    def subjects(self) -> XNATListing:
+    def subjects(self) -> XNATListing[SubjectData]:
         """Its subjects, its own and those shared into it, by ID and label."""
         return XNATListing(
             uri=self._listing_uri("subjects"),
@@ -54,7 +68,7 @@ class ProjectData(XNATBaseObject):
 
     @property
     @caching
-    def experiments(self) -> XNATListing:
+    def experiments(self) -> XNATListing[ImageSessionData]:
         """Its experiments, its own and those shared into it, by ID and label."""
         return XNATListing(
             uri=self._listing_uri("experiments"),
@@ -66,13 +80,13 @@ class ProjectData(XNATBaseObject):
 
     @property
     @caching
-    def files(self) -> XNATListing:
+    def files(self) -> XNATListing[FileData]:
         """The files of its own resources, not those of its subjects."""
         return file_listing(self)
 
     @property
     @caching
-    def resources(self) -> XNATListing:
+    def resources(self) -> XNATListing[AbstractResource]:
         """Its own resources, by ID and label."""
         return resource_listing(self)
 

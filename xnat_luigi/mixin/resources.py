@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .. import uris
 from ..core import XNATBaseObject, XNATListing, caching, registry_of
@@ -59,6 +59,12 @@ class AbstractResource(XNATBaseObject):
 
     SECONDARY_LOOKUP_FIELD = "label"
     _CONTAINED_IN = "resources"
+
+    if TYPE_CHECKING:  # what the schema adds, for editors
+        format: str | None
+        content: str | None
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(
         self,
@@ -159,7 +165,7 @@ class AbstractResource(XNATBaseObject):
 
     @property
     @caching
-    def files(self) -> XNATListing:
+    def files(self) -> XNATListing[FileData]:
         """Its files, by name and path."""
         return file_listing(self)
 

@@ -17,10 +17,12 @@ from .resources import save_zip
 if TYPE_CHECKING:
     from pydicom import FileDataset
 
+    from .resources import AbstractResource, FileData
+
 __all__ = ["ImageScanData"]
 
 
-class _ScanResources(XNATListing):
+class _ScanResources(XNATListing[Any]):
     """The resources of a scan, taken from one listing of its whole session (A 3.6)."""
 
     def _read(self, query: list[tuple[str, str]]) -> list[dict[str, str]]:
@@ -47,6 +49,19 @@ class ImageScanData(XNATBaseObject):
     SECONDARY_LOOKUP_FIELD = "type"
     _CONTAINED_IN = "scans"
     _NAMED_BY = ("id",)
+
+    if TYPE_CHECKING:  # what the schema adds, for editors
+        type: str
+        quality: str | None
+        note: str | None
+        series_description: str | None
+        frames: int | None
+        uid: str | None
+        modality: str | None
+        scanner: Any
+        parameters: Any
+
+        def __getattr__(self, name: str) -> Any: ...
 
     @property
     def _experiment_id(self) -> str:
@@ -91,13 +106,13 @@ class ImageScanData(XNATBaseObject):
 
     @property
     @caching
-    def files(self) -> XNATListing:
+    def files(self) -> XNATListing[FileData]:
         """Its files in all resources, by path within their resource."""
         return file_listing(self)
 
     @property
     @caching
-    def resources(self) -> XNATListing:
+    def resources(self) -> XNATListing[AbstractResource]:
         """Its resources, by ID and label."""
         return _ScanResources(
             uri=self._listing_uri("resources"),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import uris
 from ..core import CustomVariableMap, XNATBaseObject, XNATListing, caching
 from ..rest import items
 from .folders import download_subject
 from .owners import archive_uri, file_listing, make_resource, resource_listing
+
+if TYPE_CHECKING:
+    from .experiments import ImageSessionData
+    from .resources import AbstractResource, FileData
 
 __all__ = ["InvestigatorData", "SubjectData"]
 
@@ -71,6 +75,15 @@ class SubjectData(Shared):
     SECONDARY_LOOKUP_FIELD = "label"
     _CONTAINED_IN = "subjects"
 
+    if TYPE_CHECKING:  # what the schema adds, for editors
+        project: str
+        group: str
+        src: str
+        demographics: Any
+        initials: str
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def _address(self) -> uris.Address:
         return uris.Address(project=self.project_id, subject=self.id)
 
@@ -96,7 +109,7 @@ class SubjectData(Shared):
 
     @property
     @caching
-    def experiments(self) -> XNATListing:
+    def experiments(self) -> XNATListing[ImageSessionData]:
         """Its experiments, by ID and label."""
         return XNATListing(
             uri=self._listing_uri("experiments"),
@@ -108,13 +121,13 @@ class SubjectData(Shared):
 
     @property
     @caching
-    def files(self) -> XNATListing:
+    def files(self) -> XNATListing[FileData]:
         """The files of its own resources, not those of its experiments."""
         return file_listing(self)
 
     @property
     @caching
-    def resources(self) -> XNATListing:
+    def resources(self) -> XNATListing[AbstractResource]:
         """Its own resources, by ID and label."""
         return resource_listing(self)
 

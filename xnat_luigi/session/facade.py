@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import requests
 
     from ..inspect import Inspect
+    from ..mixin import ImageSessionData, ProjectData, SubjectData
     from ..prearchive import Prearchive
     from ..schema.records import Model
     from ..services import Services
@@ -189,17 +190,17 @@ class BaseXNATSession(Verbs):
         self._version = version or self._version
 
     @property
-    def projects(self) -> core.XNATListing:
+    def projects(self) -> core.XNATListing[ProjectData]:
         """Listing of all projects on the server; also by name."""
         return self._listing("projects", uris.PROJECTS, "name", "xnat:projectData")
 
     @property
-    def subjects(self) -> core.XNATListing:
+    def subjects(self) -> core.XNATListing[SubjectData]:
         """Listing of all subjects on the server; also by label."""
         return self._listing("subjects", uris.SUBJECTS, "label", "xnat:subjectData")
 
     @property
-    def experiments(self) -> core.XNATListing:
+    def experiments(self) -> core.XNATListing[ImageSessionData]:
         """Listing of all experiments on the server; also by label."""
         return self._listing("experiments", uris.EXPERIMENTS, "label", "xnat:experimentData")
 
@@ -398,8 +399,8 @@ class BaseXNATSession(Verbs):
         found: Made = self._made[name]
         return found
 
-    def _listing(self, name: str, uri: str, lookup: str, xsi_type: str) -> core.XNATListing:
-        def make() -> core.XNATListing:
+    def _listing(self, name: str, uri: str, lookup: str, xsi_type: str) -> core.XNATListing[Any]:
+        def make() -> core.XNATListing[Any]:
             return core.XNATListing(
                 uri=uri,
                 xnat_session=self,
