@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -161,6 +162,36 @@ def test_B14_knobs_over_control_addresses(own_site: Site) -> None:
     assert "no luck" in own_site.last_log(row)
     assert control(own_site, failure={"nonsense": 1}).status_code == 400
     assert control(own_site, nonsense=1).status_code == 400
+
+
+@pytest.mark.parametrize("status", ["RECEIVING", "READY", "CONFLICT", "ERROR", "_ARCHIVING"])
+def test_B14_rows_in_a_state(own_site: Site, status: str) -> None:
+    assert own_site.standin is not None
+    row = own_site.standin.add_row("P1", "SU", "SE", status=status, log="why", scans={"3": 2})
+    cells = own_site.rows(row)[0]
+    assert (cells["status"], cells["subject"], cells["name"]) == (status, "SU", "SE")
+    assert own_site.last_log(row) == "why"
+    if status == "RECEIVING":
+        assert own_site.get(f"{row}/scans").status_code == 404
+    else:
+        assert own_site.rows(f"{row}/scans/3/resources")[0]["file_count"] == "2"
+    if status == "_ARCHIVING":
+        assert own_site.archive(row).status_code == 403
+    elif status != "RECEIVING":
+        assert own_site.archive(row).status_code == 200
+
+
+def test_B14_rows_over_control_addresses(own_site: Site) -> None:
+    data = base64.b64encode(dicom(new_uid())).decode()
+    given = {"project": "P1", "subject": "SU", "session": "SE", "files": {"a.dcm": data}}
+    made = own_site.call("POST", "/standin/rows", json=given)
+    assert own_site.status(made.json()["url"]) == "READY"
+    for wrong in ({"status": "NONSENSE"}, {"nonsense": 1}, {"files": {"a": "AAAA"}}):
+        assert own_site.call("POST", "/standin/rows", json={**given, **wrong}).status_code == 400
+    assert own_site.call("POST", "/standin/rows", json={"project": "P1"}).status_code == 400
+    lost = {**given, "project": "Unassigned"}
+    url = own_site.call("POST", "/standin/rows", json=lost).json()["url"]
+    assert own_site.rows(url)[0]["project"] == "Unassigned"
 
 
 def test_B14_rebuilder_over_control_addresses(own_site: Site) -> None:

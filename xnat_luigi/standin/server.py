@@ -17,7 +17,7 @@ from typing import Any
 
 from aiohttp import web
 
-from . import filling
+from . import filling, filling_rows
 from .app import App, RequestRecord
 from .clock import Clock
 from .faults import Faults
@@ -156,6 +156,11 @@ class StandIn:
         return filling.add_assessor(
             self.state, project, session, label, user=self._first_user, **facts
         )
+
+    def add_row(self, project: str, subject: str, session: str, **facts: Any) -> str:
+        """A study in the prearchive, in any state; see `filling_rows.add_row`; returns its url."""
+        facts = {"user": self._first_user, **facts}
+        return filling_rows.add_row(self.state, project, subject, session, **facts)
 
     def add_user(self, login: str, password: str, *, admin: bool = False, **roles: str) -> None:
         """An account; `roles` are `PROJECT="owner"|"member"|"collaborator"`."""

@@ -11,6 +11,7 @@
     POST   /standin/sessions/expire      ends every login
     POST   /standin/users                {"login", "password", "admin", "roles": {"P1": "member"}}
     POST   /standin/fill                 {"project", "subject", "label", "scans": {...}}
+    POST   /standin/rows                 {"project", "subject", "session", "status", "log", "scans"}
     GET    /standin/errors               unexpected exceptions of the stand-in itself
 
 They ask for no login, are not in the request log and no fault rule meets them. A server that
@@ -26,8 +27,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .. import filling
+from .. import filling, filling_rows
 from ..archiver import Failure
+from ..dicom_import import Unreadable
 from ..faults import Fault
 from ..services import Services
 from ..state import State
@@ -216,6 +218,22 @@ def post_fill(request: Request, state: State) -> Answer:
     return Answer.json({"ID": filling.add_session(state, *names, **given)})
 
 
+def post_row(request: Request, state: State) -> Answer:
+    """A study in the prearchive, in any state; `files` are base64 by name."""
+    _app(state)
+    given = _given(request)
+    try:
+        names = [str(given.pop(name)) for name in ("project", "subject", "session")]
+    except KeyError as error:
+        raise Refusal(400, f"{error} is missing.") from None
+    if "files" in given:
+        given["files"] = _decoded({"": given["files"]})[""]
+    try:
+        return Answer.json({"url": filling_rows.add_row(state, *names, **given)})
+    except (TypeError, ValueError, Unreadable) as error:
+        raise Refusal(400, str(error)) from None
+
+
 def _decoded(resources: dict[str, dict[str, str]]) -> dict[str, dict[str, bytes]]:
     try:
         return {
@@ -248,6 +266,7 @@ ROUTES = [
         ("POST", "/sessions/expire", expire_sessions),
         ("POST", "/users", post_user),
         ("POST", "/fill", post_fill),
+        ("POST", "/rows", post_row),
         ("GET", "/errors", get_errors),
     )
 ]
