@@ -9,7 +9,7 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from .filling import add_project
 from .receiving import Order
@@ -37,8 +37,8 @@ def small_object(
         elements: further elements by DICOM keyword, such as `PatientName`.
     """
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = _CLASSES.get(modality, _CAPTURE)
-    meta.MediaStorageSOPInstanceUID = f"{study}.{series}.{instance}"
+    meta.MediaStorageSOPClassUID = UID(_CLASSES.get(modality, _CAPTURE))
+    meta.MediaStorageSOPInstanceUID = UID(f"{study}.{series}.{instance}")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     made.SOPClassUID = meta.MediaStorageSOPClassUID
