@@ -209,12 +209,15 @@ def test_A6_a_child_has_an_own_login_and_leaves_the_parent_s_alone(
     standin.add_project("P1")
     session = connect()
     first = session.JSESSION
+    assert session.interface.get(f"{session.server}{PROJECTS}?format=json").status_code == 200
     out: Queue[Any] = FORK.Queue()
     children = [FORK.Process(target=_in_a_child, args=(session, out)) for _ in range(3)]
     for child in children:
         child.start()
     for _ in range(30):
         assert session.get_json(f"{PROJECTS}/P1")["items"]
+        found = session.interface.get(f"{session.server}{PROJECTS}?format=json")
+        assert [row["ID"] for row in found.json()["ResultSet"]["Result"]] == ["P1"]
     others = [out.get(timeout=20) for _ in children]
     for child in children:
         child.join(20)
@@ -230,6 +233,8 @@ def _in_a_child(session: Any, out: Queue[Any]) -> None:
         for _ in range(30):
             rows = session.get_json(PROJECTS)["ResultSet"]["Result"]
             assert [row["ID"] for row in rows] == ["P1"]
+            found = session.interface.get(f"{session.server}{PROJECTS}/P1?format=json")
+            assert found.json()["items"][0]["data_fields"]["ID"] == "P1"
         out.put(session.JSESSION)
 
 

@@ -359,9 +359,14 @@ class Transport:
         session.proxies.update(requests.utils.get_environ_proxies(self.server, no_proxy=None))
         authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         session.verify = (authorities or True) if self._verify is True else self._verify
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=2, max_retries=0)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
+        _mount(session)
+
+
+def _mount(session: requests.Session) -> None:
+    """Give a session a pool of its own, empty as yet."""
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=2, max_retries=0)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
 
 
 class Interface(requests.Session):
@@ -374,9 +379,13 @@ class Interface(requests.Session):
         super().__init__()
         self._origin = origin_of(server)
         self._cookie = cookie
+        self._pid = os.getpid()
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request with the login's cookie, if it goes to our server."""
+        if self._pid != os.getpid():
+            _mount(self)  # the sockets are those of the process that we were forked from
+            self._pid = os.getpid()
         request.headers.pop("Cookie", None)
         cookie = self._cookie()
         if cookie and origin_of(request.url or "") == self._origin:
