@@ -5,8 +5,10 @@ from __future__ import annotations
 import email.utils
 import hashlib
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import requests
 
 from xnat_luigi.standin import StandIn
 
@@ -256,6 +258,21 @@ def test_A6_3_headers(place: Place, filled: str) -> None:
     assert answer.headers["Content-Disposition"] == 'attachment; filename="b.dcm";'
     assert answer.headers["Content-Type"].startswith("application/octet-stream")
     assert email.utils.parsedate_to_datetime(answer.headers["Last-Modified"])
+
+
+@pytest.mark.parametrize("name", ["Ā.txt", "a\nb", 'a"b', "日本.dcm", "a\u2028b"])
+def test_A6_3_odd_names(place: Place, name: str) -> None:
+    """Read twice: what the server remembers of a file must carry any name as well."""
+    files = f"{place.base}/resources/R/files"
+    path = f"{files}/{quote(name)}%20"
+    assert place.site.put(f"{path}?inbody=true", b"hello").status_code == 200
+    client = requests.Session()
+    client.cookies.set("JSESSIONID", place.site.get("/JSESSION").text)
+    for _ in range(3):
+        answer = client.get(f"{place.site.url}/data{path}", timeout=10)
+        assert (answer.status_code, answer.content) == (200, b"hello")
+    answer = place.site.get(f"{files}?format=zip")
+    assert answer.content[:2] == b"PK"
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ class Misbehaviour:
         phrase = HTTPStatus(response.status).phrase if response.status in _KNOWN else "-"
         head = f"HTTP/1.1 {response.status} {phrase}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        transport.write(head.encode("latin-1") + b"\r\n")
+        transport.write(head.encode() + b"\r\n")
         sent = 0
         if raw.method != "HEAD":
             sent = await self._write_body(transport, pieces, fault, chunked)

@@ -128,7 +128,7 @@ class QuickFiles:
             f"Content-Length: {facts.st_size}\r\n"
             f"Set-Cookie: {self._access.expiry_cookie()}\r\n\r\n"
         )
-        return b"HTTP/1.1 200 OK\r\n" + known.head + lines.encode("latin-1")
+        return b"HTTP/1.1 200 OK\r\n" + known.head + lines.encode()
 
 
 @functools.lru_cache(maxsize=512)

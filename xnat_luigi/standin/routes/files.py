@@ -182,10 +182,15 @@ def _file(place: Path, name: str) -> Answer:
         body=place,
         content_type=kind,
         headers=[
-            ("Content-Disposition", f'attachment; filename="{name}";'),
+            ("Content-Disposition", f'attachment; filename="{_shown(name)}";'),
             ("Cache-Control", "must-revalidate"),
         ],
     )
+
+
+def _shown(name: str) -> str:
+    """A name as a header can carry it: no control characters, no quote."""
+    return "".join(c if c.isprintable() and c != '"' else " " for c in name)
 
 
 def _by_index(request: Request, selection: Selection, found: list[Found]) -> Answer:
@@ -273,7 +278,7 @@ def _archive_answer(
     return Answer(
         body=chunks,
         content_type=kind,
-        headers=[("Content-Disposition", f'attachment; filename="{name}{extension}";')],
+        headers=[("Content-Disposition", f'attachment; filename="{_shown(name)}{extension}";')],
     )
 
 
