@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from xnat_luigi.intake import ledger as stages
 from xnat_luigi.intake.bringing import bring_in
 from xnat_luigi.intake.decisions import decide
 from xnat_luigi.intake.journey import Arrived, Plan, take_in, take_row
+from xnat_luigi.intake.keys import StudyKey
 from xnat_luigi.intake.ledger import Entry, Ledger
 from xnat_luigi.intake.policy import Policies, Policy
 from xnat_luigi.intake.rows import read_row
@@ -220,3 +223,33 @@ def test_a_good_row_is_archived(line: Line, plan: Plan) -> None:
     (row,) = prearchive.list_rows(line.conn, "P1")
     entry = take_row(line.conn, row, line.key, lambda: arrived(line), plan)
     assert entry.stage == stages.DONE and line.archived_once()
+
+
+def test_B12_two_sessions_of_a_new_subject_are_archived_one_after_the_other(
+    line: Line, plan: Plan, tmp_path: Path
+) -> None:
+    """The server would fail one of two archives that meet at a subject which is not there yet."""
+    other = make_study(
+        tmp_path / "second",
+        subject="S001",
+        session="S001_MR2",
+        series=series_of(("T1w",), slices=2),
+        side=64,
+    )
+    second = StudyKey("P1", other.uid, "S001", "S001_MR2")
+    line.services.jobs.hold("_ARCHIVING")
+    runs = [
+        threading.Thread(target=go, args=(line, plan)),
+        threading.Thread(
+            target=take_in, args=(line.conn, read_folder(other.folder).studies[0], second, plan)
+        ),
+    ]
+    for run in runs:
+        run.start()
+    assert line.services.jobs.reached("_ARCHIVING")
+    time.sleep(0.5)
+    assert sorted(status for _, status in line.rows()) == ["READY", "_ARCHIVING"]
+    line.services.jobs.release()
+    for run in runs:
+        run.join(30)
+    assert len(line.experiments()) == 2 and line.rows() == []

@@ -290,13 +290,14 @@ def _finish(
     told: list[str] = []
     if sight.row is not None and sight.experiment is None:
         told = refuse_findings(way.key, validate(way.conn, way.key), way.journal)
-    settled = archive(
-        way.conn,
-        way.key,
-        pace=way.plan.pace,
-        journal=way.journal,
-        overwrite=way.plan.overwrite,
-    )
+    with way.plan.ledger.lock_subject(way.conn.server, way.key):
+        settled = archive(
+            way.conn,
+            way.key,
+            pace=way.plan.pace,
+            journal=way.journal,
+            overwrite=way.plan.overwrite,
+        )
     proof = _prove(way, settled.experiment, prove)
     files = judgement.report([("The server's dry run", told or ["nothing against it"]), *notes])
     record_results(

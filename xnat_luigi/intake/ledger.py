@@ -219,6 +219,17 @@ class Ledger:
         place = self.place(server, key).with_suffix(".lock")
         return staged_lock(place, timeout=timeout, owner=f"{key}")
 
+    def lock_subject(
+        self, server: str, key: StudyKey, *, timeout: float = 3600.0
+    ) -> AbstractContextManager[None]:
+        """Hold the study's subject while it is archived.
+
+        Two archives that meet at a subject which is not there yet hinder each other on the server
+        (wire contract B 12); the second then ends as ERROR. timeout: seconds to wait.
+        """
+        place = self.folder(server) / key.project / f".{key.subject[:80]}.subject.lock"
+        return staged_lock(place, timeout=timeout, owner=f"archiving {key}")
+
 
 @dataclass(frozen=True)
 class Journal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..intake.archiving import archive
+from ..intake.ledger import Ledger
 from ..targets.prearchive import ArchivedTarget
 from .ending import cleanly
 from .qc import GatedTask, QCSession
@@ -26,5 +27,6 @@ class ArchiveSession(GatedTask):
     def run(self) -> None:
         status = self.status_line()
         status.say(f"archiving {self.session}", final=True)
-        settled = archive(self.connect(), self.key, journal=self.journal)
+        with Ledger(self.evidence).lock_subject(self.server, self.key):
+            settled = archive(self.connect(), self.key, journal=self.journal)
         status.say(f"archived as {settled.experiment.id}", done=1.0, final=True)
