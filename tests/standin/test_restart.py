@@ -155,6 +155,16 @@ def test_preferences_users_and_sessions_stay(tmp_path: Path) -> None:
         assert Site(server).as_user("").get("/auth", headers=known).status_code == 200
 
 
+def test_the_sites_address_is_that_of_this_run_unless_chosen(tmp_path: Path) -> None:
+    for _ in range(2):
+        with StandIn(tmp_path) as server:
+            assert server.preferences["siteUrl"] == server.url
+    with StandIn(tmp_path) as server:
+        server.preferences["siteUrl"] = "https://x.org"
+    with StandIn(tmp_path) as server:
+        assert server.preferences["siteUrl"] == "https://x.org"
+
+
 def test_a_file_put_there_by_hand(own_site: Site, standin: StandIn) -> None:
     session = standin.add_session(
         "P1", "S1", "E1", scans={"1": {"type": "T1", "resources": {"DICOM": {"a.dcm": b"a"}}}}

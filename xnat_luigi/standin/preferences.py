@@ -67,6 +67,12 @@ class Preferences:
         for listener in self.on_change:
             listener(dict(values))
 
+    def preset(self, name: str, value: Any) -> None:
+        """Sets a value for this run only, unless somebody has chosen one."""
+        with self._lock:
+            if not self._values.get(name):
+                self._values[name] = value
+
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._values))
 

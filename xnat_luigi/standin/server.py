@@ -179,8 +179,7 @@ class StandIn:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         listener = socket.create_server((self.host, self.port), family=family, backlog=256)
         self.port = listener.getsockname()[1]
-        if not self.preferences["siteUrl"]:
-            self.preferences["siteUrl"] = self.url
+        self.preferences.preset("siteUrl", self.url)
         ready = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(listener, ready), name="standin", daemon=True
