@@ -32,6 +32,7 @@ from xnat_luigi.connection.registry import close_all, connection_for
 from xnat_luigi.rest.records import File
 from xnat_luigi.standin import StandIn
 from xnat_luigi.targets import snapshot
+from xnat_luigi.targets.resource import fingerprint
 from xnat_luigi.tasks import Step
 from xnat_luigi.tasks.record import (
     RECORD_NAME,
@@ -81,7 +82,7 @@ def made_by(
         inputs=inputs,
         parameters=step._parameters(),
         version=step.version,
-        files=listed(there),
+        outputs=fingerprint(listed(there)),
         values=values,
     )
     return {**there, SEAL_NAME: seal.encode()}
@@ -196,7 +197,7 @@ def main(argv: list[str]) -> int:
     """Runs all three; 1 when a bound is not kept."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks derived")
     parser.add_argument("--sessions", type=int, default=200)
-    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--files", type=int, default=5000)
     arguments = parser.parse_args(argv)
     before = os.environ.get("NETRC")
     with tempfile.TemporaryDirectory() as name, StandIn() as server:

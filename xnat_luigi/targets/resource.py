@@ -23,7 +23,22 @@ from .remote import XnatTarget
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["Compared", "FileTarget", "PendingFile", "ResourceTarget", "fingerprint"]
+__all__ = [
+    "OWN_NAMES",
+    "RECORD_NAME",
+    "SEAL_NAME",
+    "Compared",
+    "FileTarget",
+    "PendingFile",
+    "PlacedTarget",
+    "ResourceTarget",
+    "fingerprint",
+]
+
+RECORD_NAME = "provenance.json"
+SEAL_NAME = "provenance.seal"
+OWN_NAMES = frozenset({RECORD_NAME, SEAL_NAME})
+"""Files beside the result of a step that say where it came from; no part of what it is."""
 
 POLICIES = ("size", "fail")
 SPOOL = 16 * 1024 * 1024

@@ -23,12 +23,12 @@ from ..rest import contents, listings
 from ..rest.records import File
 from ..uris import Address
 from .recent import Recent
-from .resource import PlacedTarget
+from .resource import OWN_NAMES, SEAL_NAME, PlacedTarget, fingerprint
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["BATCH", "Place", "Snapshot", "current", "forget", "take"]
+__all__ = ["BATCH", "Place", "Snapshot", "Summary", "current", "forget", "take"]
 
 BATCH = 50
 
@@ -59,6 +59,29 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What a resource holds, in words instead of rows: a project may list millions of files.
+
+    `content` is the fingerprint of its files without those that tell where it came from, `outputs`
+    the fingerprint of all but the seal, `seal` the seal's size and MD5, None if there is none.
+    """
+
+    content: str
+    outputs: str
+    seal: tuple[int | None, str] | None
+
+    @classmethod
+    def of(cls, files: Sequence[File]) -> Summary:
+        """From the rows of one resource."""
+        seal = next(((f.size, f.digest) for f in files if f.path == SEAL_NAME), None)
+        return cls(
+            fingerprint(file for file in files if file.path not in OWN_NAMES),
+            fingerprint(file for file in files if file.path != SEAL_NAME),
+            seal,
+        )
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What was there.
 
@@ -68,7 +91,7 @@ class Snapshot:
     """
 
     names: Mapping[str, tuple[str, str]]
-    files: Mapping[Place, tuple[File, ...]]
+    resources: Mapping[Place, Summary]
     assessors: Mapping[tuple[str, str], tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     types: frozenset[str] = frozenset()
 
@@ -76,8 +99,8 @@ class Snapshot:
         """Whether it would show the target's files if they had been there."""
         return bool(target.experiment) and not (target.assessor and not self.types)
 
-    def find(self, target: PlacedTarget) -> tuple[Address, tuple[File, ...]] | None:
-        """Address and files of a resource; None when the snapshot cannot tell."""
+    def find(self, target: PlacedTarget) -> tuple[Address, Summary] | None:
+        """Address and content of a resource; None when the snapshot cannot tell."""
         if target.experiment not in self.names or not self.covers(target):
             return None
         experiment, label = self.names[target.experiment]
@@ -87,10 +110,9 @@ class Snapshot:
             if known is None:
                 return None
             kind, item, way = "assessors", known[0], target.direction
-        files = self.files.get(Place(experiment, kind, item, way, target.resource))
-        if not files or len({file.resource_id for file in files}) > 1:
-            return None
-        return Place(experiment, kind, item, way, target.resource).address(), files
+        place = Place(experiment, kind, item, way, target.resource)
+        found = self.resources.get(place)
+        return None if found is None else (place.address(), found)
 
     def values(self, target: PlacedTarget) -> Mapping[str, str] | None:
         """Custom variables of the target's assessor, None when it does not show it."""
@@ -100,20 +122,20 @@ class Snapshot:
 
     def assessors_with(self, label: str) -> Iterator[tuple[str, str]]:
         """Session ID and assessor ID of every assessor with files in a resource of this label."""
-        for place in sorted(self.files):
+        for place in sorted(self.resources):
             known = (place.experiment, place.item) in self.assessors
             if place.kind == "assessors" and place.label == label and known:
                 yield place.experiment, place.item
 
     def scans_with(self, label: str) -> Iterator[tuple[str, str]]:
         """Experiment ID and scan ID of every scan with files in a resource of this label."""
-        for place in sorted(self.files):
+        for place in sorted(self.resources):
             if place.kind == "scans" and place.label == label:
                 yield place.experiment, place.item
 
     def sessions_with(self, label: str) -> Iterator[str]:
         """IDs of the sessions with files in a resource of their own of this label."""
-        for place in sorted(self.files):
+        for place in sorted(self.resources):
             if not place.kind and place.label == label:
                 yield place.experiment
 
@@ -142,22 +164,14 @@ def take(
     names = {one.id: (one.id, one.label) for one in sessions}
     for one in sessions:
         names.setdefault(one.label, (one.id, one.label))
-    found: dict[Place, list[File]] = {}
+    resources: dict[Place, Summary] = {}
     ids = sorted({one.id for one in sessions})
     for start in range(0, len(ids), batch):
-        for file in contents.list_files_of(connection, ids[start : start + batch]):
-            place = _place(file)
-            if place is not None:
-                found.setdefault(place, []).append(file)
+        resources.update(_read_batch(connection, ids[start : start + batch]))
     assessors: dict[tuple[str, str], tuple[str, Mapping[str, str]]] = {}
     for xsi_type in types:
         assessors.update(_list_assessors(connection, project, xsi_type))
-    snapshot = Snapshot(
-        names,
-        {place: tuple(files) for place, files in found.items()},
-        assessors,
-        frozenset(types),
-    )
+    snapshot = Snapshot(names, resources, assessors, frozenset(types))
     _recent.put((connection.server, project), begun, snapshot)
     return snapshot
 
@@ -171,6 +185,18 @@ def forget(server: str = "", project: str = "") -> None:
     """Forgets one project's snapshot, all of them when none is named."""
     key = (server.rstrip("/"), project)
     _recent.forget((lambda known: known == key) if project else None)
+
+
+def _read_batch(connection: Connection, ids: Sequence[str]) -> Iterator[tuple[Place, Summary]]:
+    """The resources of some sessions; of two with one label none, so that it is asked anew."""
+    found: dict[Place, list[File]] = {}
+    for file in contents.list_files_of(connection, ids):
+        place = _place(file)
+        if place is not None:
+            found.setdefault(place, []).append(file)
+    for place, files in found.items():
+        if len({file.resource_id for file in files}) == 1:
+            yield place, Summary.of(files)
 
 
 def _list_assessors(

@@ -23,7 +23,7 @@ from typing import Any
 from .._version import __version__
 from ..exceptions import XNATIntegrityError
 from ..rest.records import File
-from ..targets.resource import fingerprint
+from ..targets.resource import OWN_NAMES, RECORD_NAME, SEAL_NAME, fingerprint
 
 __all__ = [
     "OWN_NAMES",
@@ -38,10 +38,6 @@ __all__ = [
     "seal_text",
 ]
 
-RECORD_NAME = "provenance.json"
-SEAL_NAME = "provenance.seal"
-OWN_NAMES = frozenset({RECORD_NAME, SEAL_NAME})
-"""Files beside a result that are no part of it; steps downstream do not see them."""
 FORMAT = 1
 
 
@@ -164,14 +160,15 @@ def seal_text(
     inputs: Iterable[InputRecord],
     parameters: Mapping[str, str],
     version: str,
-    files: Iterable[File],
+    outputs: str,
     values: Mapping[str, str] | None = None,
 ) -> str:
     """The content of the seal that a result must have if it is current.
 
     Args:
         inputs: today's, as listed on the server.
-        files: the result's, as listed; the record counts, an older seal does not.
+        outputs: fingerprint of the result's files as listed, the record with them, an older seal
+            not.
         values: custom variables of an item that belongs to the step alone.
     """
     document = {
@@ -179,7 +176,7 @@ def seal_text(
         "version": version,
         "parameters": dict(parameters),
         "inputs": sorted((one.name, one.uri, one.fingerprint) for one in inputs),
-        "outputs": fingerprint(file for file in files if file.path != SEAL_NAME),
+        "outputs": outputs,
         "values": dict(values or {}),
     }
     return json.dumps(document, ensure_ascii=False, sort_keys=True) + "\n"

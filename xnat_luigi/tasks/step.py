@@ -286,12 +286,17 @@ class Step(StepOptions):
             there = seen.find(target)
             if there is None:
                 return False
-            inputs.append(InputRecord.of(name, there[0].resource(target.resource), there[1]))
-        output = self.output()
-        found = seen.find(output)
-        files = found[1] if found else () if seen.covers(output) else output.list() or ()
+            uri = there[0].resource(target.resource)
+            inputs.append(InputRecord(name, uri, there[1].content, ()))
+        found = seen.find(self.output())
+        if found is not None:
+            result = found[1]
+        elif seen.covers(self.output()):
+            return False
+        else:
+            result = snapshot.Summary.of(self.output().list() or ())
         values = self.glance_values(seen)
-        return values is not None and self._is_sealed(inputs, files, values)
+        return values is not None and self._is_sealed(inputs, result, values)
 
     def look(self) -> Result:
         """How the result on the server stands, with reasons; always asks the server."""
@@ -323,7 +328,7 @@ class Step(StepOptions):
         )
         if reasons:
             return Result(Condition.STALE, tuple(reasons), record)
-        sealed = self._is_sealed(inputs, files, self.read_values(place))
+        sealed = self._is_sealed(inputs, snapshot.Summary.of(files), self.read_values(place))
         return Result(Condition.CURRENT if sealed else Condition.UNSEALED, (), record)
 
     def _upstream(self) -> list[luigi.Task]:
@@ -332,23 +337,29 @@ class Step(StepOptions):
         return [task for task in tasks if not isinstance(task, luigi.ExternalTask)]
 
     def _is_sealed(
-        self, inputs: Iterable[InputRecord], files: Sequence[File], values: Mapping[str, str]
+        self,
+        inputs: Iterable[InputRecord],
+        result: snapshot.Summary,
+        values: Mapping[str, str],
     ) -> bool:
-        row = next((file for file in files if file.path == SEAL_NAME), None)
-        wanted = self._seal_for(inputs, files, values).encode()
-        if row is None or (row.size is not None and row.size != len(wanted)):
+        wanted = self._seal_for(inputs, result, values).encode()
+        if result.seal is None:
             return False
-        return not row.digest or row.digest.lower() == _md5(wanted)
+        size, digest = result.seal
+        return size in (None, len(wanted)) and digest.lower() in ("", _md5(wanted))
 
     def _seal_for(
-        self, inputs: Iterable[InputRecord], files: Iterable[File], values: Mapping[str, str]
+        self,
+        inputs: Iterable[InputRecord],
+        result: snapshot.Summary,
+        values: Mapping[str, str],
     ) -> str:
         return seal_text(
             self.task_family,
             inputs=inputs,
             parameters=self._parameters(),
             version=self.version,
-            files=files,
+            outputs=result.outputs,
             values=values,
         )
 
@@ -478,7 +489,8 @@ class Step(StepOptions):
 
     def _seal(self, inputs: Iterable[InputRecord], place: Address) -> None:
         files = contents.list_files(self.connect(), place, self.output().resource)
-        self._put(place, SEAL_NAME, self._seal_for(inputs, files, self.read_values(place)))
+        result = snapshot.Summary.of(files)
+        self._put(place, SEAL_NAME, self._seal_for(inputs, result, self.read_values(place)))
         snapshot.forget(self.server, self.project)
 
     def _put(self, place: Address, name: str, text: str, label: str = "") -> None:
