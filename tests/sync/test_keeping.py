@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from xnat_luigi.connection.login import Connection
-from xnat_luigi.exceptions import XNATIntegrityError, XNATLockError, XNATValueError
+from xnat_luigi.exceptions import (
+    XNATConfigError,
+    XNATIntegrityError,
+    XNATLockError,
+    XNATUnsafeNameError,
+    XNATValueError,
+)
 from xnat_luigi.rest.items import delete_item
 from xnat_luigi.rest.records import Experiment
 from xnat_luigi.staging.lock import slot
@@ -143,6 +149,41 @@ def test_files_removed_on_the_server_are_pruned_and_forgotten(
     assert list(State(root, "P1").all_gone()) == []
     assert not (root / "P1/S0/E0/scans/2-T2_flair/resources/NIFTI").exists()
     assert sync().same == 1
+
+
+def test_a_project_of_another_server_is_never_mixed_in_nor_pruned(
+    standin: StandIn, conn: Connection, sync: Sync, root: Path
+) -> None:
+    fill(standin, 1)
+    sync()
+    found = replace(inventory.take(conn, "P1"), server="https://other.example.org/xnat")
+    with pytest.raises(XNATConfigError, match=r"holds project P1 of http://127.*servers/P1"):
+        plan.make(found, root)
+    with pytest.raises(XNATConfigError):
+        prune(conn, replace(found, ids=frozenset()), root, limit=ALL)
+    moved = standin.url.replace("http://", "https://").rsplit(":", 1)[0]
+    plan.make(replace(found, server=moved), root)  # only the scheme and the port are new
+    assert len(tree(root)) == 10
+
+
+def test_two_projects_in_one_folder_cannot_take_each_others_places(
+    standin: StandIn, sync: Sync, root: Path
+) -> None:
+    fill(standin, 1)
+    fill(standin, 1, project="P2")
+    standin.add_session("P3", "S0", "E9", resources={"LOGS": {"x": b"x"}})
+    sync(layout="flat")
+    sync("P3", layout="flat")
+    with pytest.raises(XNATUnsafeNameError, match="E0"):
+        sync("P2", layout="flat")
+    assert trash_is_empty(root)
+    assert sync("P2", layout="{project}_{session}/{scan_id}/{resource}/{path}").files == 10
+    with pytest.raises(XNATConfigError, match=r"does not hold \{project\}"):
+        Order("http://x", ("P1", "P2"), root, layout="flat")
+
+
+def trash_is_empty(root: Path) -> bool:
+    return not list((root / ".xnat-luigi").glob("trash/*/*"))
 
 
 def test_verifying_learns_new_inodes_of_a_copied_tree(

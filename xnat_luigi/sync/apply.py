@@ -136,6 +136,9 @@ def apply(
     begin = time.monotonic()
     state = State(plan.root, plan.inventory.project)
     run = _Run(conn, plan, rules or Rules(), state, pulse or (lambda count: None))
+    if plan.steps:
+        state.check_server(plan.inventory.server)
+        state.bind(plan.inventory.server)
     done: dict[str, SessionReport] = {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
         try:

@@ -69,6 +69,11 @@ class Order:
         parse_deep(self.deep)
         if self.digests not in DIGESTS:
             raise XNATConfigError(f"digests: {self.digests!r}{nearest(self.digests, DIGESTS)}")
+        if len(self.projects) > 1 and "{project}" not in check_layout(self.layout):
+            raise XNATConfigError(
+                f"layout {self.layout!r} does not hold {{project}}, so sessions of several "
+                "projects could meet: add it, or give each project a destination of its own"
+            )
         if self.workers < 1 or self.cap < 0:
             raise XNATConfigError("workers must be at least 1, and cap at least 0")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from ..rest import contents
 from ..rest.listings import list_scans
 from ..rest.records import Experiment, Resource
 from ..staging.manifest import Damage, Manifest, verify
-from ..transfer.layout import Origin, prove_apart
+from ..transfer.layout import Origin, check_layout, prove_apart
 from ..transfer.select import Selection
 from ..uris import Address
 from .inventory import Inventory
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..connection.login import Connection
 
 __all__ = ["STATE", "Plan", "Step", "make", "measure", "repair", "selection_words"]
+
+_SEEN_WORDS = ("project", "subject_id", "subject_label", "experiment_id", "experiment_label")
 
 Chosen = Callable[[Experiment], bool]
 
@@ -167,10 +169,14 @@ def make(
     Raises
     ------
     XNATUnsafeNameError
-        Two sessions could have files at one place in this layout.
+        Two sessions could have files at one place in this layout, of this project or of another
+        one that was synced into the same folder.
+    XNATConfigError
+        The folder holds this project of another server.
     """
-    prove_apart((origin_of(inventory, one) for one in inventory.sessions), layout)
     state = State(root, inventory.project)
+    state.check_server(inventory.server)
+    prove_apart(_origins(inventory, state, layout), layout)
     wanted = deep if callable(deep) else (lambda session: bool(deep))
     words = selection_words(inventory.selection, layout)
     steps: dict[str, Step] = {}
@@ -237,6 +243,7 @@ def repair(
         Also fetch again what was edited here; the edited files go to the trash.
     """
     state = State(root, inventory.project)
+    state.check_server(inventory.server)
     steps = []
     drifted: list[str] = []
     for session in inventory.sessions:
@@ -272,6 +279,14 @@ def _judge(
     if _renamed(session, known):
         return Step(session, "changed", "it was renamed on the server"), edited
     return (Step(session, "deep") if deep else None), edited
+
+
+def _origins(inventory: Inventory, state: State, layout: str) -> Iterator[Origin]:
+    for session in inventory.sessions:
+        yield origin_of(inventory, session)
+    if "{project}" not in check_layout(layout):
+        for words in state.neighbours():
+            yield Origin("", **{name: words[name] for name in _SEEN_WORDS if name in words})
 
 
 def _worst(damages: list[Damage]) -> str:

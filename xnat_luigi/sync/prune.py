@@ -110,11 +110,14 @@ def prune(
     TooManyError
         More than the limit; nothing was touched. A look at the list comes first, then a larger
         limit.
+    XNATConfigError
+        The folder holds this project of another server.
     XNATLoginFailedError
         The login was lost, so the listing may have been a guest's.
     """
     if not conn.logged_in():
         raise XNATLoginFailedError(f"{conn.server}: the login was lost, nothing is pruned")
+    State(root, inventory.project).check_server(inventory.server)
     victims = find(inventory, root)
     alive = {
         name

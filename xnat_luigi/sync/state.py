@@ -7,18 +7,21 @@
     gone/PROJECT/EXPERIMENT_ID.json                    files of ours that the server has no more
     locks/PROJECT/EXPERIMENT_ID.lock
     trash/YYYY-MM-DD/...                               what was put aside, under its old path
+    servers/PROJECT                                    the server the project is from
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from ..exceptions import XNATConfigError
 from ..staging.manifest import Entry, Manifest, read_manifest, write_manifest
-from ..staging.save import remove_file
+from ..staging.save import remove_file, save_text
 
 if TYPE_CHECKING:
     from ..rest.records import Experiment
@@ -27,6 +30,11 @@ __all__ = ["STATE", "Known", "State"]
 
 STATE = ".xnat-luigi"
 SEEN = "session.json"
+
+
+def _name(server: str) -> tuple[str, str]:
+    parts = urlsplit(server)
+    return (parts.hostname or "").lower(), parts.path.rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,46 @@ class State:
         self.project = project
         self.manifests = root / STATE / "manifests" / project
         self.gone = root / STATE / "gone" / project
+
+    def check_server(self, server: str) -> None:
+        """Refuse to mix two servers: one of them would seem to have deleted all of the other's.
+
+        Raises
+        ------
+        XNATConfigError
+            The project here is of a server with another name. Scheme and port may differ.
+        """
+        path = self._server_file
+        try:
+            known = path.read_text(encoding="utf-8").strip()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if known and _name(known) != _name(server):
+            raise XNATConfigError(
+                f"{self.root} holds project {self.project} of {known}, not of {server}: choose "
+                f"another destination, or, if that server only has a new name, write it into {path}"
+            )
+
+    def bind(self, server: str) -> None:
+        """Note the server, if none is noted yet."""
+        if not self._server_file.exists():
+            save_text(self._server_file, server + "\n", sync=False, root=self.root)
+
+    @property
+    def _server_file(self) -> Path:
+        return self.root / STATE / "servers" / self.project
+
+    def neighbours(self) -> Iterator[Mapping[str, str]]:
+        """What is known of the sessions of other projects in this destination."""
+        base = self.manifests.parent
+        names = sorted(os.listdir(base)) if base.is_dir() else []
+        for name in names:
+            if name != self.project:
+                other = State(self.root, name)
+                for experiment_id in other.experiments():
+                    seen = read_manifest(other.folder(experiment_id) / SEEN)
+                    if seen is not None:
+                        yield seen.origin
 
     def folder(self, experiment_id: str) -> Path:
         """Where the manifests of a session lie."""
