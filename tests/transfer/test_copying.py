@@ -134,11 +134,11 @@ def test_N3_a_copy_that_broke_off_goes_on(
 ) -> None:
     standin.faults.add(Fault(method="GET", path=r"files/2\.dcm", reset=True))
     ((place, _),) = copy_project(source, target, "P1").failed
-    assert "DICOM" in place
+    assert place.endswith("DICOM/2.dcm")
     standin.faults.clear()
     standin.faults.add(Fault(method="GET", path=r"files/2\.dcm", cut=3, times=1))
     done = copy_project(source, target, "P1")
-    assert (done.failed, done.files, done.kept) == ([], 2, 6)
+    assert (done.failed, done.files, done.kept) == ([], 1, 7)
     standin.faults.clear()
     standin.faults.add(Fault(path="/data/", reset=True))
     with pytest.raises(XNATConnectionError):
@@ -153,12 +153,22 @@ def test_N11_a_flipped_byte_never_arrives(
     standin.faults.add(Fault(method="GET", path=r"files/log\.txt", flip=2))
     done = copy_project(source, target, "P1")
     ((place, reason),) = done.failed
-    assert "LOGS" in place and "log.txt" in reason and "MD5" in reason
-    rest = {key: digest for key, digest in digests(source, "P1").items() if "LOGS" not in key}
+    assert place.endswith("LOGS/log.txt") and "MD5" in reason
+    rest = {key: digest for key, digest in digests(source, "P1").items() if "log.txt" not in key}
     assert digests(target, "P1") == rest  # what could be copied is there
     standin.faults.clear()
     assert copy_project(source, target, "P1").failed == []
     assert digests(target, "P1") == digests(source, "P1")
+
+
+def test_a_file_that_misses_on_the_source_keeps_no_other_back(
+    source: Connection, target: Connection, standin: StandIn
+) -> None:
+    for found in (standin.root / "archive").rglob("1.dcm"):
+        found.unlink()
+    ((place, reason),) = copy_project(source, target, "P1").failed
+    assert place.endswith("DICOM/1.dcm") and "404" in reason
+    assert {key[-1] for key in digests(target, "P1") if "DICOM" in key} == {"2.dcm"}
 
 
 def test_without_digests_on_the_target_the_files_are_read_back(

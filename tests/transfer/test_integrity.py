@@ -106,7 +106,15 @@ def test_quick_reads_no_file(conn: Connection, site: StandIn) -> None:
         ("log.txt", "size differs"),
         ("3.dcm", "not catalogued"),
     }
-    assert not any("/files/" in one.path for one in site.requests)
+    assert not any("/files/" in one.path and one.method == "GET" for one in site.requests)
+    assert len(found) == 9  # files of the project and its subjects as well
+    on_disk(site, "a.txt").write_bytes(b"aa")
+    on_disk(site, "n.txt").unlink()
+    upper = [one for one in check_project(conn, "P1", deep=False) if one.category == "resources"]
+    assert {(one.path, one.state) for one in upper} >= {
+        ("a.txt", "size differs"),
+        ("n.txt", "missing"),
+    }
 
 
 def test_only_what_is_selected(conn: Connection, site: StandIn) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 ARCHIVE_LIMIT = 1 << 30
 """bytes of files in one request; a resource with more is sent in several"""
 TRIES = 3
+_AGAIN = (XNATConnectionError, XNATUnclearError, XNATIntegrityError)
 
 Progress = Callable[[str], None]
 
@@ -131,6 +133,7 @@ class _Job:
         self.everything = selection is None
         self.tell = progress or (lambda text: None)
         self.overwrite = overwrite
+        self.broken: list[File] = []
         self.done = Copied()
 
     def run(self) -> None:
@@ -166,8 +169,11 @@ class _Job:
         except (XNATConnectionError, XNATAuthError):
             raise
         except XNATError as error:
-            log.error("%s: %s", place, error)
-            self.done.failed.append((place, str(error)))
+            self._note(place, error)
+
+    def _note(self, place: str, error: XNATError) -> None:
+        log.error("%s: %s", place, error)
+        self.done.failed.append((place, str(error)))
 
     def _project_files(self) -> None:
         here, there = Address(project=self.project), Address(project=self.new)
@@ -295,10 +301,11 @@ class _Job:
         passed: dict[str, tuple[int, str]] = {}
         for batch in _batches(missing):
             self._send(to, label, batch, known, passed)
-        if missing:
-            self._prove(to, label, missing, passed)
-            self.done.files += len(missing)
-            self.done.bytes += sum(passed[file.path][0] for file in missing)
+        sent = [file for file in missing if file.path in passed]
+        if sent:
+            self._prove(to, label, sent, passed)
+            self.done.files += len(sent)
+            self.done.bytes += sum(passed[file.path][0] for file in sent)
 
     def _same(self, there: File, here: File) -> bool:
         """Say whether a file of the target is that of the source; without digests both are read."""
@@ -320,28 +327,49 @@ class _Job:
         known: Mapping[str, File],
         passed: dict[str, tuple[int, str]],
     ) -> None:
-        """Send files as one zip that is made while they are downloaded."""
+        """Send files as one zip that is made while they are downloaded.
+
+        A file that the source does not hand out whole, twice, is noted and left out: it does not
+        keep the others back.
+        """
         overwrite = any(file.path in known for file in batch)
-        for attempt in range(1, TRIES + 1):
+        left = list(batch)
+        tries = 0
+        counts: Counter[str] = Counter()
+        while left:
+            self.broken.clear()
             try:
-                body = pack_zip((file.path, self._read(file, passed)) for file in batch)
+                body = pack_zip((file.path, self._read(file, passed)) for file in left)
                 put_archive(self.target, to, label, body, overwrite=overwrite)
                 return
-            except (XNATConnectionError, XNATUnclearError, XNATIntegrityError) as error:
-                if attempt == TRIES:
-                    raise
+            except XNATError as error:
+                bad = self.broken[-1] if self.broken else None
+                if bad is None:
+                    tries += 1
+                    if tries == TRIES or not isinstance(error, _AGAIN):
+                        raise
+                else:
+                    counts[bad.path] += 1
+                    if counts[bad.path] == TRIES - 1:
+                        left.remove(bad)
+                        passed.pop(bad.path, None)
+                        self._note(f"{to.path()} {label}/{bad.path}", error)
                 log.warning("%s %s: %s; once more", to.path(), label, error)
                 overwrite = True
 
     def _read(self, file: File, passed: dict[str, tuple[int, str]]) -> Iterator[bytes]:
         """Yield a file of the source, counted and hashed, and compared with its listing."""
-        yield from _pass(self.source, file, passed)
-        size, md5 = passed[file.path]
-        if file.size not in (None, size) or (len(file.digest) == 32 and file.digest != md5):
-            raise XNATIntegrityError(
-                f"{file.uri}: {size} bytes with MD5 {md5} came, the listing says {file.size} with "
-                f"{file.digest or 'none'}"
-            )
+        try:
+            yield from _pass(self.source, file, passed)
+            size, md5 = passed[file.path]
+            if file.size not in (None, size) or (len(file.digest) == 32 and file.digest != md5):
+                raise XNATIntegrityError(
+                    f"{file.uri}: {size} bytes with MD5 {md5} came, the listing says {file.size} "
+                    f"with {file.digest or 'none'}"
+                )
+        except XNATError:
+            self.broken.append(file)  # so it is the source's fault, whatever the upload makes of it
+            raise
 
     def _prove(
         self,

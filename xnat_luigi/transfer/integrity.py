@@ -86,8 +86,8 @@ def check_project(
         Which sessions and resources. Without one, resources of the project itself and of its
         subjects are checked as well.
     deep : bool
-        Download and hash. False compares the server's folders with its catalogs; then files of
-        projects and subjects cannot be looked at, as the server shows no folders of theirs.
+        Download and hash. False compares the server's folders with its catalogs; files of projects
+        and subjects, of which the server shows no folders, are asked for one by one (HEAD).
     workers : int
         Downloads at a time.
 
@@ -99,13 +99,11 @@ def check_project(
         The server does not answer any more; what was yielded before holds.
     """
     chosen = selection or Selection()
+    check = _check_deep if deep else _check_head
     sessions = [one for one in list_experiments(conn, project) if chosen.takes_session(one)]
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
-        if deep and selection is None:
-            for place, files in _upper_files(conn, project):
-                yield from pool.map(
-                    lambda one: _check_deep(conn, *one), [(place, f) for f in files]
-                )
+        for place, files in _upper_files(conn, project) if selection is None else ():
+            yield from pool.map(lambda one: check(conn, *one), [(place, f) for f in files])
         for session in sessions:
             files = _session_files(conn, session, chosen)
             if deep:
@@ -177,6 +175,21 @@ def _check_deep(conn: Connection, place: str, file: File) -> Checked:
         else:
             return _found(place, file, "ok")
     return result
+
+
+def _check_head(conn: Connection, place: str, file: File) -> Checked:
+    """Ask for the length of one file, without its bytes."""
+    path = uris.quote_listed(file.uri)
+    try:
+        answer = conn.request("HEAD", path, accepted=(200, 404))
+    except (XNATResponseError, XNATConnectionError) as error:
+        return _found(place, file, "unreadable", str(error)[:200])
+    if answer.status == 404:
+        return _found(place, file, "missing", "404")
+    size = number(str(answer.headers.get("Content-Length", "")))
+    if None not in (size, file.size) and size != file.size:
+        return _found(place, file, "size differs", f"{size} bytes instead of {file.size}")
+    return _found(place, file, "size ok")
 
 
 def _hash(conn: Connection, file: File) -> tuple[int, str]:
