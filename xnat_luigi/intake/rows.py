@@ -245,7 +245,9 @@ def read_remote(
             wanted = max(more.upto, 4 * wanted)
 
 
-def _read_start(conn: Connection, file: PrearchiveFile, count: int) -> tuple[bytes, int]:
+def _read_start(
+    conn: Connection, file: PrearchiveFile, count: int, *, ranges: bool = True
+) -> tuple[bytes, int]:
     """The first bytes of a file, and its size.
 
     A range is asked for only where the listing tells the size, and never beyond it: the server
@@ -255,10 +257,14 @@ def _read_start(conn: Connection, file: PrearchiveFile, count: int) -> tuple[byt
         return b"", 0
     kept = bytearray()
     ask = None
-    if file.size is not None and count < file.size:
+    if ranges and file.size is not None and count < file.size:
         ask = {"Range": f"bytes=0-{count - 1}"}
     path = uris.quote_listed(file.uri)
-    with conn.stream(path, headers=ask, accepted=(200, 206)) as stream:
+    # 416 and another range than the one asked for come from proxies: then the file from its start.
+    with conn.stream(path, headers=ask, accepted=(200, 206, 416) if ask else (200,)) as stream:
+        asked = stream.headers.get("Content-Range", "").startswith("bytes 0-")
+        if stream.status == 416 or (stream.status == 206 and not asked):
+            return _read_start(conn, file, count, ranges=False)
         for chunk in stream.chunks():
             kept += chunk
             if len(kept) >= count and file.size is not None:
