@@ -35,6 +35,7 @@ COMMANDS: tuple[str, ...] = (
     "qc",
     "run",
     "provenance",
+    "results",
     "new_pipeline",
     "serve",
 )

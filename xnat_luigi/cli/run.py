@@ -26,29 +26,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Runs the task through Luigi's own command line."""
+def load_module(name: str) -> None:
+    """Imports the module with the tasks, also one that lies in this folder.
+
+    Raises XNATValueError when there is none of that name.
+    """
     import importlib
-    import logging
     import os
     import sys
-
-    from luigi.retcodes import run_with_retcodes
 
     from ..exceptions import XNATValueError
     from ..tasks.settings import apply_defaults
 
-    sys.path.append(os.getcwd())  # a module of one's own in this folder, as with `python -m`
+    sys.path.append(os.getcwd())  # as with `python -m`
     apply_defaults()  # also for a module that knows nothing of ours
-    logging.getLogger("luigi-interface").propagate = False  # Luigi prints its lines itself
     try:
-        importlib.import_module(arguments.module)
+        importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{arguments.module}.".startswith(f"{error.name}."):
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise XNATValueError(
-            f"there is no module {arguments.module}: is it installed, or its folder in PYTHONPATH?"
+            f"there is no module {name}: is it installed, or its folder in PYTHONPATH?"
         ) from None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the task through Luigi's own command line."""
+    import logging
+
+    from luigi.retcodes import run_with_retcodes
+
+    load_module(arguments.module)
+    logging.getLogger("luigi-interface").propagate = False  # Luigi prints its lines itself
     words = [arguments.task, "--module", arguments.module, *arguments.options]
     if "--scheduler-host" not in words and "--scheduler-url" not in words:
         words.append("--local-scheduler")
