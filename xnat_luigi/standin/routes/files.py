@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, unquote_plus
@@ -24,7 +25,7 @@ from ..selecting import (
     wanted,
 )
 from ..state import State
-from ..state.catalog import Catalog, Entry, format_catalog
+from ..state.catalog import Catalog, format_catalog
 from ..wire import Answer, Refusal, Request
 from ..zip_names import archive_name, entry_names
 from ..zipping import tar_chunks, zip_chunks
@@ -145,8 +146,7 @@ def _all_in_one_catalog(
     entries = []
     for one in found:
         base = uri_base(request, state, selection, one.chosen)
-        values: Mapping[str, Any] = {**vars(one.entry), "uri": request.base + base + one.entry.path}
-        entries.append(Entry(**values))
+        entries.append(replace(one.entry, uri=request.base + base + one.entry.path))
     content = format_catalog(Catalog(entries))
     return Answer(body=content, content_type="application/xcat", chunked=True)
 

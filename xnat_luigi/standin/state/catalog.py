@@ -6,7 +6,7 @@ import os
 import threading
 import xml.etree.ElementTree as ElementTree
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -14,9 +14,8 @@ __all__ = ["Catalog", "Entry", "read_catalog", "write_catalog"]
 
 CAT = "{http://nrg.wustl.edu/catalog}"
 XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
-_KEPT = 256
-_cache: OrderedDict[tuple[str, int, int, int], Catalog] = OrderedDict()
-_cache_lock = threading.Lock()
+_KEPT = 60_000
+"""Entries kept in memory, of whatever catalogs; one takes about half a kilobyte."""
 _ATTRIBUTES = {
     "uri": "URI",
     "id": "ID",
@@ -36,7 +35,7 @@ _ATTRIBUTES = {
 }
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """One file of a catalog. `uri` is its path relative to the resource's folder."""
 
@@ -108,10 +107,40 @@ class Catalog:
 
     def copy(self) -> Catalog:
         """A copy that may be changed; the one that `read_catalog` gave is shared."""
-        entries = [
-            Entry(**{**vars(e), "tags": list(e.tags), "meta": dict(e.meta)}) for e in self.entries
-        ]
+        entries = [replace(e, tags=list(e.tags), meta=dict(e.meta)) for e in self.entries]
         return Catalog(entries, self.dicom, self.uid, dict(self.meta))
+
+
+class _Memory:
+    """Catalogs read before, the last used ones, as long as their files are the same."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: OrderedDict[str, tuple[tuple[int, int, int], Catalog]] = OrderedDict()
+        self._entries = 0
+        self._lock = threading.Lock()
+
+    def get(self, path: str, stamp: tuple[int, int, int]) -> Catalog | None:
+        with self._lock:
+            found = self._known.get(path)
+            if found is None or found[0] != stamp:
+                return None
+            self._known.move_to_end(path)
+            return found[1]
+
+    def put(self, path: str, stamp: tuple[int, int, int], catalog: Catalog) -> None:
+        with self._lock:
+            before = self._known.pop(path, None)
+            if before is not None:
+                self._entries -= len(before[1].entries) + 1
+            self._known[path] = (stamp, catalog)
+            self._entries += len(catalog.entries) + 1
+            while self._entries > self._most and len(self._known) > 1:
+                _, (_, gone) = self._known.popitem(last=False)
+                self._entries -= len(gone.entries) + 1
+
+
+_memory = _Memory(_KEPT)
 
 
 def read_catalog(path: Path) -> Catalog:
@@ -120,26 +149,26 @@ def read_catalog(path: Path) -> Catalog:
     Raises: `OSError`; `xml.etree.ElementTree.ParseError` when it is damaged.
     """
     facts = path.stat()
-    key = (str(path), facts.st_mtime_ns, facts.st_size, facts.st_ino)
-    with _cache_lock:
-        found = _cache.get(key)
-        if found is not None:
-            _cache.move_to_end(key)
-            return found
-    catalog = _parse(ElementTree.parse(path).getroot())
-    with _cache_lock:
-        _cache[key] = catalog
-        while len(_cache) > _KEPT:
-            _cache.popitem(last=False)
-    return catalog
+    stamp = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+    found = _memory.get(str(path), stamp)
+    if found is None:
+        found = _parse(ElementTree.parse(path).getroot())
+        _memory.put(str(path), stamp, found)
+    return found
 
 
 def _parse(root: ElementTree.Element) -> Catalog:
     catalog = Catalog(dicom=root.tag == f"{CAT}DCMCatalog", uid=root.get("UID", ""))
     catalog.meta = _read_meta(root)
     entries = root.find(f"{CAT}entries")
+    share: dict[str, str] = {}  # the same few words over and over, and the path four times
     for element in entries if entries is not None else ():
-        values = {name: element.get(there, "") for name, there in _ATTRIBUTES.items()}
+        values = {
+            name: share.setdefault(value, value)
+            for name, there in _ATTRIBUTES.items()
+            if (value := element.get(there)) is not None
+        }
+        values.setdefault("uri", "")
         entry = Entry(**values)  # type: ignore[arg-type]
         entry.meta = _read_meta(element)
         size = entry.meta.pop("SIZE", "")
