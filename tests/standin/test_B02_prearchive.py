@@ -76,6 +76,16 @@ def test_B2_1_listing_in_other_formats(site: Site) -> None:
     )
 
 
+def test_B2_1_listing_is_sorted_on_demand(site: Site) -> None:
+    project = site.project()
+    for name in ("B", "C", "A"):
+        site.received(project, session=name)
+    path = f"/prearchive/projects/{project}"
+    for order, expected in (("ASC", ["A", "B", "C"]), ("DESC", ["C", "B", "A"])):
+        rows = site.rows(path, sortBy="name", sortOrder=order)
+        assert [row["name"] for row in rows if row["project"] == project] == expected
+
+
 def test_B2_1_several_projects_for_administrators(site: Site) -> None:
     first, second = site.project(), site.project()
     rows = {site.received(first), site.received(second)}
