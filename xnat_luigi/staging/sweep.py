@@ -13,7 +13,7 @@ from .save import machine
 
 __all__ = ["find_leftovers", "find_parts", "sweep"]
 
-_PART = re.compile(r"^\..*\.([0-9a-f]+)-([0-9a-f]{8})-[0-9a-f]{8}\.part$", re.DOTALL)
+_PART = re.compile(r"^\.(.*)\.([0-9a-f]+)-([0-9a-f]{8})-[0-9a-f]{8}\.part$", re.DOTALL)
 DAY = 86400.0
 
 
@@ -29,7 +29,7 @@ def sweep(
     gone: list[Path] = []
     for path, seconds in find_parts(root, now()):
         match = _PART.match(path.name)
-        if match and (_is_dead(match[1], match[2]) or seconds >= older_than):
+        if match and (_is_dead(match[2], match[3]) or seconds >= older_than):
             if not dry:
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
@@ -37,22 +37,19 @@ def sweep(
     return gone
 
 
-def find_leftovers(target: Path) -> list[Path]:
-    """Parts of a target that dead processes of this machine left beside it, largest first.
+def find_leftovers(folder: Path) -> dict[str, list[Path]]:
+    """Parts that dead processes of this machine left in one folder, by the name they were to get.
 
-    One of them may hold all bytes: it lacked only its name when its process was killed.
+    One of them may hold all bytes: it lacked only its name when its process was killed. (Names so
+    long that a part could not hold them whole are not found by their name.)
     """
-    begin = f".{target.name}"[:100]
-    found: list[tuple[int, Path]] = []
-    with (
-        contextlib.suppress(FileNotFoundError, NotADirectoryError),
-        os.scandir(target.parent) as entries,
-    ):
+    found: dict[str, list[Path]] = {}
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
-            match = _PART.match(entry.name) if entry.name.startswith(begin) else None
-            if match and _is_dead(match[1], match[2]):
-                found.append((entry.stat(follow_symlinks=False).st_size, Path(entry.path)))
-    return [path for _, path in sorted(found, reverse=True)]
+            match = _PART.match(entry.name) if entry.name.endswith(".part") else None
+            if match and _is_dead(match[2], match[3]):
+                found.setdefault(match[1], []).append(Path(entry.path))
+    return found
 
 
 def find_parts(root: Path, now: float) -> Iterator[tuple[Path, float]]:

@@ -26,8 +26,8 @@ from ..rest.records import Experiment, File, Resource
 from ..rest.services import refresh_catalog
 from ..staging.lock import slot, staged_lock
 from ..staging.manifest import verify
-from ..staging.save import sync_all
-from ..staging.sweep import sweep
+from ..staging.save import remove_file, sync_all
+from ..staging.sweep import find_leftovers
 from ..transfer.carry import Carrier
 from ..transfer.fetch import DIGESTS, Fetched, Job, fetch_session
 from ..transfer.standing import digest_of
@@ -163,7 +163,6 @@ def apply(
     for step in plan.settled:
         _settle(run, step)
     if plan.steps:
-        sweep(plan.root)
         sync_all(plan.root)
     seconds = round(time.monotonic() - begin, 3)
     reports = tuple(done[step.session.id] for step in plan.steps)
@@ -252,6 +251,7 @@ def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
     ]
     carrier = Carrier(run.conn, run.plan.root, pulse=run.beat)
     done = fetch_session(carrier, jobs, layout=run.plan.layout, digests=run.rules.digests)
+    _sweep(run, session, done)
     failed = [one for one in done if one.error is not None]
     removed = _note_gone(run, session, known, rows, done)
     if not failed:
@@ -274,6 +274,16 @@ def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
         requests=carrier.traffic.requests + 1 + bool(rows),
         seconds=round(time.monotonic() - begin, 3),
     )
+
+
+def _sweep(run: _Run, session: Experiment, done: Sequence[Fetched]) -> None:
+    """Remove what killed runs left of this session: its folders only, not all of a large tree."""
+    root = run.plan.root
+    folders = {(root / entry.path).parent for one in done for entry in one.manifest.entries}
+    for folder in (*folders, run.state.folder(session.id)):
+        for parts in find_leftovers(folder).values():
+            for part in parts:
+                remove_file(part)
 
 
 def _files(

@@ -94,6 +94,7 @@ def sort_out(job: Job, root: Path, places: Mapping[str, str]) -> Standing:
     """
     known, faults = _known(job, root)
     found = Standing()
+    lying = _Leftovers()
     for file in job.files:
         inside = places[file.path]
         target = root / inside
@@ -108,7 +109,7 @@ def sort_out(job: Job, root: Path, places: Mapping[str, str]) -> Standing:
                 same = entry.path == inside
                 found.kept[file.path] = entry if same else entry._replace(path=inside)
                 continue
-        saved = _adopt(file, target, root)
+        saved = _adopt(file, target, root, lying)
         if saved is not None:
             found.kept[file.path] = make_entry(file, saved, root)
             found.adopted += 1
@@ -178,7 +179,7 @@ def _brought_home(entry: Entry, inside: str, root: Path, found: Standing) -> boo
     return True
 
 
-def _adopt(file: File, target: Path, root: Path) -> Saved | None:
+def _adopt(file: File, target: Path, root: Path, lying: _Leftovers) -> Saved | None:
     """A file that is right but that no manifest knows: under its name, or as a killed run's part.
 
     Only with a digest: equal sizes prove nothing.
@@ -194,12 +195,26 @@ def _adopt(file: File, target: Path, root: Path) -> Saved | None:
         if _fits(target, status, file.size) and hash_file(target) == digest:
             return Saved(target, status.st_size, digest, status.st_mtime_ns, status.st_ino)
         return None
-    for leftover in find_leftovers(target):
+    for leftover in lying.of(target):
         status = leftover.lstat()
         if _fits(leftover, status, file.size) and hash_file(leftover) == digest:
             take_over(leftover, target, root=root)
             return Saved(target, status.st_size, digest, status.st_mtime_ns, status.st_ino)
     return None
+
+
+class _Leftovers:
+    """Parts of killed runs, each folder looked into once."""
+
+    def __init__(self) -> None:
+        self.folders: dict[Path, dict[str, list[Path]]] = {}
+
+    def of(self, target: Path) -> list[Path]:
+        """Those that were to become this file."""
+        folder = target.parent
+        if folder not in self.folders:
+            self.folders[folder] = find_leftovers(folder)
+        return self.folders[folder].get(target.name, [])
 
 
 def _fits(path: Path, status: os.stat_result, size: int | None) -> bool:
