@@ -18,7 +18,7 @@ from xnat_luigi.rest import absence
 from xnat_luigi.rest.files.removal import delete_resource
 from xnat_luigi.standin import Fault, StandIn
 from xnat_luigi.targets.resource import FileTarget, ResourceTarget
-from xnat_luigi.tasks import DerivedTask
+from xnat_luigi.tasks import DerivedTask, EveryScan
 from xnat_luigi.tasks.condition import Condition, StaleResultError
 from xnat_luigi.tasks.record import RECORD_NAME, SEAL_NAME, Record
 from xnat_luigi.uris import Address
@@ -374,7 +374,7 @@ def test_D1_a_full_disk_is_one_error_and_a_rerun_completes(
 
 
 SIZES = """
-from xnat_luigi.tasks import DerivedTask
+from xnat_luigi.tasks import DerivedTask, EveryScan
 
 
 class Sizes(DerivedTask):
@@ -422,3 +422,36 @@ def test_inputs_are_fetched_once_for_all_steps_and_read_only(
     record = step(unit=7).look().record
     assert record is not None
     assert record.parameters == {"unit": "7"}
+
+
+class AllNames(EveryScan):
+    step = Names
+
+
+@pytest.mark.parametrize(
+    ("words", "places"),
+    [
+        ({}, {"S1_MR1 1", "S1_MR1 2", "S2_MR1 1", "S2_MR1 2"}),
+        ({"sessions": "S2_*"}, {"S2_MR1 1", "S2_MR1 2"}),
+        ({"scans": "T1*"}, {"S1_MR1 1", "S2_MR1 1"}),
+        ({"scans": "2"}, {"S1_MR1 2", "S2_MR1 2"}),
+        ({"qualities": "usable", "sessions": "S1_MR1"}, {"S1_MR1 1"}),
+        ({"qualities": "perfect"}, set()),
+    ],
+)
+def test_every_scan_can_be_some(server: StandIn, words: dict[str, str], places: set[str]) -> None:
+    files = {"resources": {"DICOM": {"1.dcm": b"x"}}}
+    labels = {}
+    for label in ("S1_MR1", "S2_MR1"):
+        scans = {
+            "1": {"type": "T1w", "quality": "usable", **files},
+            "2": {"type": "FLAIR", "quality": "unusable", **files},
+            "3": {"type": "T1w", "quality": "usable"},
+        }
+        labels[server.add_session("P1", label[:2], label, scans=scans)] = label
+    luigi.Task.clear_instance_cache()
+    before = len(server.requests)
+    steps = AllNames(server=server.url, project="P1", **words).requires()
+    assert {f"{labels[one.experiment]} {one.scan}" for one in steps} == places
+    asked = [r.path for r in server.requests[before:] if "/auth" not in r.path]
+    assert len(asked) == 2 + bool({"scans", "qualities"} & words.keys())

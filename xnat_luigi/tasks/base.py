@@ -12,7 +12,7 @@ from .status import StatusLine
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["XnatTask"]
+__all__ = ["XnatTask", "split"]
 
 Task = TypeVar("Task", bound=luigi.Task)
 
@@ -46,3 +46,8 @@ class XnatTask(luigi.Task):
     def status_line(self) -> StatusLine:
         """The voice of this run on the scheduler's page."""
         return StatusLine(self)
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The words of a parameter that takes several, separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

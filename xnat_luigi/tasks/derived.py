@@ -17,8 +17,10 @@ from typing import Any, ClassVar, cast
 import luigi
 
 from ..exceptions import XNATValueError
+from ..targets import snapshot
 from ..targets.resource import ResourceTarget
-from .base import XnatTask
+from ..transfer.select import fits
+from .base import XnatTask, split
 from .step import Step, StepOptions
 
 __all__ = ["DerivedTask", "EveryScan", "EverySession", "ResourceReady"]
@@ -105,9 +107,21 @@ class EverySession(StepOptions, luigi.WrapperTask):
     step: ClassVar[type[DerivedTask]]
     having: ClassVar[str] = "DICOM"
 
+    sessions: str = luigi.StrParameter(
+        default="", description="labels or IDs of sessions, globs with commas; all if empty"
+    )
+
     def requires(self) -> list[DerivedTask]:
         seen = self.look_around()
-        return [self.make_step(experiment, "") for experiment in seen.sessions_with(self.having)]
+        return [
+            self.make_step(experiment, "")
+            for experiment in seen.sessions_with(self.having)
+            if self.takes_session(seen, experiment)
+        ]
+
+    def takes_session(self, seen: snapshot.Snapshot, experiment: str) -> bool:
+        """Whether a session is meant."""
+        return fits(split(self.sessions), *seen.names.get(experiment, (experiment,)))
 
     def assessor_types(self) -> tuple[str, ...]:
         xsi_type = getattr(self.step, "xsi_type", "")
@@ -122,8 +136,27 @@ class EverySession(StepOptions, luigi.WrapperTask):
 
 
 class EveryScan(EverySession):
-    """A step for every scan of a project that has a resource."""
+    """A step for every scan of a project that has a resource, or for some of them."""
+
+    scans: str = luigi.StrParameter(
+        default="", description="IDs or types of scans, globs with commas; all if empty"
+    )
+    qualities: str = luigi.StrParameter(
+        default="", description="qualities of scans, such as usable; all if empty"
+    )
 
     def requires(self) -> list[DerivedTask]:
         seen = self.look_around()
-        return [self.make_step(*place) for place in seen.scans_with(self.having)]
+        return [
+            self.make_step(experiment, scan)
+            for experiment, scan in seen.scans_with(self.having)
+            if self.takes_session(seen, experiment) and self.takes_scan(experiment, scan)
+        ]
+
+    def takes_scan(self, experiment: str, scan: str) -> bool:
+        """Whether a scan is meant; types and qualities of all scans are asked for at once."""
+        if not (self.scans or self.qualities):
+            return True
+        facts = snapshot.scan_facts(self.connect(), self.project)
+        kind, quality = facts.get((experiment, scan), ("", ""))
+        return fits(split(self.scans), scan, kind) and fits(split(self.qualities), quality)

@@ -17,7 +17,7 @@ from ..sync.order import Order, explain, read_order
 from ..targets.recent import Recent
 from ..targets.staged import StagedTarget
 from ..transfer.select import Selection, fits
-from .base import XnatTask
+from .base import XnatTask, split
 from .ending import cleanly
 
 __all__ = ["SyncExperiment", "SyncFailedError", "SyncOrder", "SyncProject"]
@@ -83,7 +83,7 @@ class SyncTask(XnatTask):
         Raises XNATValueError for a field that no selection has, naming the nearest right one.
         """
         given = {"subjects": self.subjects, "scans": self.scans, "resources": self.labels}
-        named = {key: _split(text) for key, text in given.items() if text}
+        named = {key: split(text) for key, text in given.items() if text}
         return Selection.from_mapping({**self.select, **named, **self.session_names()})
 
     def session_names(self) -> dict[str, tuple[str, ...]]:
@@ -152,7 +152,7 @@ class SyncProject(SyncTask):
     )
 
     def session_names(self) -> dict[str, tuple[str, ...]]:
-        return {"sessions": _split(self.sessions)} if self.sessions else {}
+        return {"sessions": split(self.sessions)} if self.sessions else {}
 
     def output(self) -> StagedTarget:
         return StagedTarget(str(self.root), self.project)
@@ -167,7 +167,7 @@ class SyncExperiment(SyncTask):
     max_batch_size = 500
 
     def session_names(self) -> dict[str, tuple[str, ...]]:
-        return {"sessions": _split(self.experiment)}
+        return {"sessions": split(self.experiment)}
 
     def complete(self) -> bool:
         """As for the project; a session the server does not know is not complete.
@@ -183,7 +183,7 @@ class SyncExperiment(SyncTask):
     def settled(self, todo: plan.Plan) -> bool:
         """Whether a plan says that all sessions asked for are there and right."""
         known = {name for one in todo.inventory.sessions for name in (one.id, one.label)}
-        return todo.empty and known.issuperset(_split(self.experiment))
+        return todo.empty and known.issuperset(split(self.experiment))
 
     def recent_inventory(self) -> inventory.Inventory:
         """This task's part of the inventory that all of its kind share."""
@@ -194,7 +194,7 @@ class SyncExperiment(SyncTask):
             begun = _recent.now()
             found = inventory.take(self.connect(), self.project, whole)
             _recent.put(key, begun, found)
-        wanted = replace(whole, sessions=_split(self.experiment))
+        wanted = replace(whole, sessions=split(self.experiment))
         mine = (one for one in found.sessions if fits(wanted.sessions, one.label, one.id))
         return replace(found, sessions=tuple(mine), selection=wanted)
 
@@ -213,7 +213,7 @@ class SyncExperiment(SyncTask):
         _recent.forget()
         known = self.make_plan().inventory.sessions
         names = {name for one in known for name in (one.id, one.label)}
-        missing = sorted(set(_split(self.experiment)) - names)
+        missing = sorted(set(split(self.experiment)) - names)
         super().run()
         if missing:
             raise SyncFailedError(f"project {self.project} has no session {', '.join(missing)}")
@@ -258,7 +258,3 @@ class SyncOrder(luigi.WrapperTask):
             )
             for project in wanted.projects
         ]
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
