@@ -157,8 +157,9 @@ class XNATBaseListing(Mapping[Any, Element], Sequence[Element]):
 
     def __str__(self) -> str:
         parts = []
+        names = {id(value): key for key, value in self.key_map.items()}
         for key, value in self.data.items():
-            name = self._secondary_key(value)
+            name = names.get(id(value), self._secondary_key(value))
             parts.append(f"({key}, {name}): {value}" if name is not None else f"{key}: {value}")
         return f"<{type(self).__name__} {', '.join(parts)}>"
 
@@ -166,9 +167,6 @@ class XNATBaseListing(Mapping[Any, Element], Sequence[Element]):
 
     def _secondary_key(self, element: Any) -> Any:
         field = self.secondary_lookup_field
-        for key, value in self.key_map.items():
-            if value is element:
-                return key
         return getattr(element, field, None) if field else None
 
     def sanitize_name(self, name: str) -> str:

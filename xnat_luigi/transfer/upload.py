@@ -183,7 +183,8 @@ def upload_files(
         if kept and not overwrite:
             raise XNATUploadError(f"{address.path()}: resource {label!r} has {_some(kept)} already")
         kept = []
-    wanted = [entry for entry in entries if entry.path not in set(kept)]
+    there = set(kept)
+    wanted = [entry for entry in entries if entry.path not in there]
     order.send(wanted, before)
     by_size, stale = _prove(conn, address, label, entries, read_back)
     if progress is not None:
@@ -298,7 +299,7 @@ class _Order:
     def send(self, wanted: Sequence[Sending], before: Mapping[str, File]) -> None:
         """Send files, one request after the other: parallel ones lose entries (A 6.4)."""
         single = [entry for entry in wanted if self.goes_singly(entry, len(wanted))]
-        packed = [entry for entry in wanted if entry not in single]
+        packed = [entry for entry in wanted if not self.goes_singly(entry, len(wanted))]
         batches = [[entry] for entry in single]
         many = list(_batches(packed))
         for number, batch in enumerate([*batches, *many]):
