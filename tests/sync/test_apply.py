@@ -325,3 +325,63 @@ def test_progress_and_watch_see_every_session_and_byte(standin: StandIn, sync: S
     assert steps == [(n, 4) for n in (1, 2, 3, 4)]
     assert labels == ["E0", "E1", "E2", "E3"]
     assert sum(counts) >= report.bytes
+
+
+def test_resources_of_assessors_come_too(standin: StandIn, sync: Sync, root: Path) -> None:
+    fill(standin, 1)
+    files = {"report.txt": b"good", "maps/1.nii": content("map")}
+    assessor = standin.add_assessor("P1", "E0", "E0_QC", resources={"OUT": files})
+    report = sync()
+    assert (report.exit_status, report.files) == (0, 12)
+    base = f"P1/S0/E0/assessors/{assessor}/resources/OUT/files"
+    assert {name: tree(root)[f"{base}/{name}"] for name in files} == files
+    assert len(fetched(standin)) == 1
+    assert sync().same == 1
+
+
+def test_T4_odd_names_of_files_arrive_as_they_are(standin: StandIn, sync: Sync, root: Path) -> None:
+    names = [
+        "a b.txt",
+        "100%.txt",
+        "x#1.txt",
+        "ä ö.txt",
+        "a+b=c&d.txt",
+        "~",
+        "-rf",
+        "q?.txt",
+        "[1]",
+    ]
+    files = {f"sub {n}/{name}": content(name) for n, name in enumerate(names)}
+    standin.add_session("P1", "S0", "E0", resources={"ODD": files})
+    assert sync().exit_status == 0
+    base = "P1/S0/E0/resources/ODD/files"
+    assert tree(root) == {f"{base}/{name}": data for name, data in files.items()}
+    for path in tree(root):
+        (root / path).unlink()
+        standin.log.clear()
+        assert sync().files == 1  # now each by itself
+        assert "format=zip" not in str([one.query for one in standin.requests])
+    assert tree(root) == {f"{base}/{name}": data for name, data in files.items()}
+
+
+def test_shared_sessions_lie_in_the_project_they_are_shared_into(
+    standin: StandIn, conn: Connection, sync: Sync, root: Path
+) -> None:
+    (session,) = fill(standin, 1)
+    standin.add_project("P2")
+    conn.request(
+        "PUT",
+        f"/data/projects/P1/subjects/S0/experiments/{session}/projects/P2?label=OTHER",
+        accepted=(200, 201),
+    )
+    report = sync("P2")
+    assert (report.exit_status, report.files) == (0, 10)
+    assert all(path.startswith("P2/") and "/OTHER/" in path for path in tree(root))
+    assert sync("P2", selection=Selection(shared=False), to=root.parent / "own").files == 0
+
+
+def test_an_empty_file_is_a_file(standin: StandIn, sync: Sync, root: Path) -> None:
+    standin.add_session("P1", "S0", "E0", resources={"R": {"empty": b"", "full": b"x"}})
+    assert sync().exit_status == 0
+    assert tree(root)["P1/S0/E0/resources/R/files/empty"] == b""
+    assert sync().same == 1
