@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -143,7 +146,7 @@ def test_stopping_twice_and_without_start() -> None:
         requests.get(f"{server.url}/data/JSESSION", timeout=2)
 
 
-def test_stopping_with_clients_at_work(tmp_path: object) -> None:
+def test_stopping_with_clients_at_work() -> None:
     server = StandIn().start()
     server.add_project("P1", resources={"R": {"big": os.urandom(8 << 20)}})
     url = f"{server.url}/data/projects/P1/resources/R/files/big"
@@ -157,6 +160,33 @@ def test_stopping_with_clients_at_work(tmp_path: object) -> None:
     server.stop()
     assert time.monotonic() - begin < 5
     client.close()
+
+
+def test_stopping_leaves_no_task_behind(tmp_path: Path) -> None:
+    """Requests that hang or stall are ended with the server, without a word from asyncio."""
+    script = tmp_path / "stop.py"
+    script.write_text(
+        "import socket, time\n"
+        "from urllib.parse import urlsplit\n"
+        "from xnat_luigi.standin import Fault, StandIn\n"
+        "conns = []\n"
+        "with StandIn() as server:\n"
+        "    server.faults.add(Fault(path='hang', hang=True))\n"
+        "    server.faults.add(Fault(path='slow', delay=60))\n"
+        "    server.faults.add(Fault(path='stall', status=200, body='x' * 99, stall=60))\n"
+        "    port = urlsplit(server.url).port\n"
+        "    for path in ('hang', 'slow', 'stall'):\n"
+        "        conn = socket.create_connection(('127.0.0.1', port))\n"
+        "        conn.sendall(f'GET /data/{path} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'.encode())\n"
+        "        conns.append(conn)\n"
+        "    time.sleep(0.3)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", str(script)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Task was destroyed" not in done.stderr
+    assert "never retrieved" not in done.stderr
 
 
 def _quietly(url: str) -> None:

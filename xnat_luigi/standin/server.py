@@ -193,7 +193,16 @@ class StandIn:
         with contextlib.closing(asyncio.new_event_loop()) as loop:
             self._loop = loop
             loop.run_until_complete(self._serve(listener, ready))
+            loop.run_until_complete(self._end_tasks())
             loop.run_until_complete(loop.shutdown_asyncgens())
+
+    @staticmethod
+    async def _end_tasks() -> None:
+        """Ends requests that hang or stall."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         self._stopping = asyncio.Event()

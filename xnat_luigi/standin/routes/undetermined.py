@@ -20,6 +20,7 @@ UNDETERMINED: dict[str, tuple[str, str]] = {
     "/data/projects/{P}/config": ("GET PUT", "the configuration service is not described"),
     "/data/projects/{P}/pars": ("GET POST PUT", "project access requests are not described"),
     "/data/pars": ("GET POST PUT", "project access requests are not described"),
+    "/data/status": ("GET", "only the status of one key is described"),
     "/data/config": ("GET PUT", "the configuration service is not described"),
     "/data/automation": ("GET PUT POST DELETE", "automation scripts are not described"),
     "/data/investigators": ("GET", "the columns of this listing are not described"),
