@@ -15,6 +15,7 @@ from xnat_luigi.exceptions import (
     XNATValueError,
 )
 from xnat_luigi.rest import absence, items, listings
+from xnat_luigi.rest.records import Item
 from xnat_luigi.standin import StandIn
 
 
@@ -179,3 +180,32 @@ def test_A5_5_who_may_not_edit_gets_an_error(
 ) -> None:
     with pytest.raises(XNATForbiddenError):
         items.set_fields(reader, uris.experiment(session), {"xnat:mrSessionData/note": "x"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("xnat:subjectData/fields/field[name=Cohort]/field", "A", True),
+        ("xnat:subjectData/fields/field[name='cohort']/field", "A", True),
+        ("xnat:subjectData/fields/field[name=cohort]/field", "B", False),
+        ("xnat:subjectData/fields/field[name=other]/field", "NULL", True),
+        ("xnat:subjectData/fields/field[2]/field", "A", True),
+        ("xnat:subjectData/demographics[@xsi:type=xnat:demographicData]/age", "30", True),
+        ("xnat:subjectData/demographics[@xsi:type=xnat:demographicData]/age", "31", False),
+        ("group", "G & H", True),
+        ("group", "G", False),
+        ("xnat:subjectData/nonsense/list[name=x]/y", "1", False),
+        ("xnat:subjectData/nonsense/list[2]/y", "1", False),
+        ("xnat:subjectData/nonsense/list[2]/y", "NULL", True),
+    ],
+)
+def test_A5_2_what_counts_as_kept(key: str, value: str, kept: bool) -> None:
+    item = Item(
+        "xnat:subjectData",
+        {"group": "G &amp; H"},
+        {
+            "fields/field": (Item("x", {"name": "cohort", "field": "A"}),),
+            "demographics": (Item("xnat:demographicData", {"age": 30}),),
+        },
+    )
+    assert items.shows(item, key, value) is kept

@@ -46,7 +46,10 @@ Fields = Mapping[str, Any]
 
 _EATEN = frozenset({"method", "media", "language", "charset", "encoding"})
 """query keys that the server takes for itself (A 0.2)"""
-_FIELD_OF_LIST = re.compile(r"fields/field\[name=(?P<name>[^\]]+)\]/field$")
+_TYPE_OF_PART = re.compile(r"\[@xsi:type=[^\]]*\]")
+_ELEMENT = re.compile(
+    r"(?P<list>[^\[\]]+)\[(?:(?P<by>\w+)=(?P<name>[^\]]+)|(?P<number>\d+))\]/(?P<rest>[^\[\]]+)"
+)
 
 
 def field_query(fields: Fields | None) -> dict[str, str]:
@@ -271,14 +274,13 @@ def set_fields(
 
 def shows(item: Item, key: str, value: str) -> bool:
     """Say whether the item shows the value; keys whose place is unclear count as shown."""
-    custom = _FIELD_OF_LIST.search(key)
-    if custom is not None:
-        name = custom["name"].strip("'\"").lower()
-        entries = [e for e in item.listed("fields/field") if e.text("name").lower() == name]
-        return _same(entries[0].fields.get("field") if entries else None, value)
-    if "[" in key:
-        return True
     name = key.split("/", 1)[1] if ":" in key.split("/", 1)[0] and "/" in key else key
+    name = _TYPE_OF_PART.sub("", name)
+    element = _ELEMENT.fullmatch(name)
+    if element is not None:
+        return _element_shows(item, element, value)
+    if "[" in name:
+        return True
     if name in item.fields:
         return _same(item.fields[name], value)
     head, _, rest = name.partition("/")
@@ -288,6 +290,18 @@ def shows(item: Item, key: str, value: str) -> bool:
     if "/" not in key:
         return True  # a shortcut whose place in the document the contract does not name
     return value in ("", "NULL")
+
+
+def _element_shows(item: Item, element: re.Match[str], value: str) -> bool:
+    """Say whether an element of a list shows the value: `fields/field[name=cohort]/field`."""
+    entries = item.listed(element["list"])
+    if element["name"] is not None:
+        name = element["name"].strip("'\"").lower()  # names of custom variables are lowered (A 5.2)
+        entries = tuple(e for e in entries if unescape(e.text(element["by"])).lower() == name)
+    if not entries:
+        return value in ("", "NULL")
+    # The order of a list is the database's (A 4): a number may mean another element afterwards.
+    return any(_same(entry.fields.get(element["rest"]), value) for entry in entries)
 
 
 def _same(stored: Any, value: str) -> bool:

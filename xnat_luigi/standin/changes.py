@@ -87,7 +87,7 @@ def _put(item: Item, path: str, value: str) -> None:
     if head in ("demographics", "investigator", "PI", "validation", "metadata"):
         _put_member(item, head, "/".join(name for name, _ in steps[1:]), value)
         return
-    for end in range(1, len(steps)):
+    for end in range(len(steps)):
         name, predicate = steps[end]
         collection = "/".join(part for part, _ in steps[: end + 1])
         if predicate or collection in ("fields/field", "aliases/alias"):
