@@ -294,6 +294,27 @@ def test_digests_absent_follow_the_policy(standin: StandIn, sync: Sync, root: Pa
     assert {entry.proof for one in known.resources for entry in one.entries} == {"size"}
 
 
+def test_without_digests_too_nothing_is_fetched_twice_after_a_failure(
+    standin: StandIn, sync: Sync, root: Path
+) -> None:
+    standin.preferences["checksums"] = False
+    (session,) = fill(standin, 1)
+    standin.faults.add(Fault(path="format=zip", status=404, html=True))
+    standin.faults.add(Fault(path=r"files/a/3\.dcm", status=404, html=True))
+    (one,) = sync().sessions
+    assert (one.files, bool(one.failed)) == (9, True)
+    partial = root / ".xnat-luigi" / "partial" / "P1" / f"{session}.jsonl"
+    with partial.open("a") as file:
+        file.write('[["1", "P1/../../etc/passwd", 1, "x"]]\n[["1", "half')
+    standin.faults.clear()
+    standin.log.clear()
+    (one,) = sync().sessions
+    assert (one.files, one.kept, one.failed) == (1, 9, "")
+    assert [path.rsplit("/", 1)[-1] for path in fetched(standin)] == ["3.dcm"]
+    assert not partial.exists()
+    assert sync().same == 1
+
+
 def test_digests_absent_are_ordered_from_the_server(
     standin: StandIn, sync: Sync, root: Path
 ) -> None:

@@ -25,7 +25,7 @@ from ..rest import contents
 from ..rest.records import Experiment, File, Resource
 from ..rest.services import refresh_catalog
 from ..staging.lock import slot, staged_lock
-from ..staging.manifest import verify
+from ..staging.manifest import Entry, Manifest, verify
 from ..staging.save import remove_file, sync_all
 from ..staging.sweep import find_leftovers
 from ..transfer.carry import Carrier
@@ -237,19 +237,25 @@ def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
     rows, wanted = wanted_resources(run.conn, run.plan.inventory.selection, session)
     files = _files(run, session, rows, wanted)
     old = {one.origin.get("resource_id", ""): one for one in known.resources}
+    partial = run.state.read_partial(session.id)
     stamps = {"subject": run.plan.inventory.stamp(session), "session": step.stamp}
     jobs = [
         Job(
             origin_of(run.plan.inventory, session, row),
             tuple(files.get(row.id, ())),
-            old.get(row.id),
+            _with_partial(old.get(row.id), partial.get(row.id, [])),
             stamps,
             restore=run.plan.restore,
             deep=step.deep,
         )
         for row in wanted
     ]
-    carrier = Carrier(run.conn, run.plan.root, pulse=run.beat)
+    carrier = Carrier(
+        run.conn,
+        run.plan.root,
+        pulse=run.beat,
+        journal=lambda rows: run.state.append_partial(session.id, rows),
+    )
     done = fetch_session(carrier, jobs, layout=run.plan.layout, digests=run.rules.digests)
     _sweep(run, session, done)
     failed = [one for one in done if one.error is not None]
@@ -257,6 +263,7 @@ def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
     if not failed:
         lying = len(run.state.read(session.id).resources)
         _write_seen(run, session, lying, step.stamp)
+        run.state.end_partial(session.id)
     return SessionReport(
         session.label,
         step.reason,
@@ -274,6 +281,14 @@ def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
         requests=carrier.traffic.requests + 1 + bool(rows),
         seconds=round(time.monotonic() - begin, 3),
     )
+
+
+def _with_partial(old: Manifest | None, partial: list[Entry]) -> Manifest | None:
+    """An older manifest and what a run that did not end has brought since."""
+    if not partial:
+        return old
+    entries = {entry.remote: entry for entry in (*(old.entries if old else ()), *partial)}
+    return Manifest(old.origin if old else {}, tuple(entries.values()))
 
 
 def _sweep(run: _Run, session: Experiment, done: Sequence[Fetched]) -> None:

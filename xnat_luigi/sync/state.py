@@ -5,6 +5,7 @@
     manifests/PROJECT/EXPERIMENT_ID/RESOURCE_ID.json   one per resource, written after its files
     manifests/PROJECT/EXPERIMENT_ID/session.json       all of the session is here, as of a stamp
     gone/PROJECT/EXPERIMENT_ID.json                    files of ours that the server has no more
+    partial/PROJECT/EXPERIMENT_ID.jsonl                files of a session that is not complete yet
     locks/PROJECT/EXPERIMENT_ID.lock
     trash/YYYY-MM-DD/...                               what was put aside, under its old path
     servers/PROJECT                                    the server the project is from
@@ -12,6 +13,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from urllib.parse import urlsplit
 
 from ..exceptions import XNATConfigError
 from ..staging.manifest import Entry, Manifest, read_manifest, write_manifest
-from ..staging.save import remove_file, save_text
+from ..staging.save import append_line, remove_file, save_text
 
 if TYPE_CHECKING:
     from ..rest.records import Experiment
@@ -184,6 +186,48 @@ class State:
                 "experiment_label": label,
             }
             write_manifest(path, Manifest(origin, kept), sync=False, root=self.root)
+
+    def append_partial(self, experiment_id: str, rows: Iterable[tuple[str, Entry]]) -> None:
+        """Note files (with their resource's ID) that have their names, in a session under way."""
+        line = json.dumps([[name, *entry] for name, entry in rows], ensure_ascii=False)
+        append_line(self._partial(experiment_id), line)
+
+    def read_partial(self, experiment_id: str) -> dict[str, list[Entry]]:
+        """Such files by resource, as far as they are on disk as they were noted.
+
+        A line that a killed process has not ended is no error.
+        """
+        try:
+            lines = self._partial(experiment_id).read_text(encoding="utf-8").splitlines()
+        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+            return {}
+        found: dict[str, dict[str, Entry]] = {}
+        for line in lines:
+            try:
+                rows = [(str(name), Entry(*facts)) for name, *facts in json.loads(line)]
+            except (ValueError, TypeError):
+                continue
+            for name, entry in rows:
+                if self._is_there(entry):
+                    found.setdefault(name, {})[entry.remote] = entry
+        return {name: list(entries.values()) for name, entries in found.items()}
+
+    def end_partial(self, experiment_id: str) -> None:
+        """Forget them: the session is complete and its manifests tell all."""
+        remove_file(self._partial(experiment_id))
+
+    def _partial(self, experiment_id: str) -> Path:
+        return self.root / STATE / "partial" / self.project / f"{experiment_id}.jsonl"
+
+    def _is_there(self, entry: Entry) -> bool:
+        if not isinstance(entry.path, str) or ".." in entry.path.split("/"):
+            return False
+        try:
+            status = os.lstat(f"{self.root}/{entry.path}")
+        except (OSError, ValueError):
+            return False
+        seen = (status.st_size, status.st_mtime_ns, status.st_ino)
+        return seen == (entry.size, entry.mtime_ns, entry.inode)
 
     def all_gone(self) -> Iterator[tuple[str, Entry]]:
         """All files of ours that the server has no more, with their experiment's ID."""

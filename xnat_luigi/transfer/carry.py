@@ -25,12 +25,12 @@ from ..exceptions import (
 )
 from ..rest.files.download import open_file, open_zip
 from ..rest.records import File
-from ..staging.manifest import hash_file
+from ..staging.manifest import Entry, hash_file
 from ..staging.save import Part, Saved, Want, publish, write_part
 from ..staging.unpack import Limits, Unpacked, unpack_zip
 from ..uris import Address
 from .layout import Origin
-from .standing import Wanted, digest_of
+from .standing import Wanted, digest_of, make_entry
 from .trash import put_aside
 from .zipped import Key, member_key
 
@@ -89,6 +89,8 @@ class Carrier:
     pulse : callable
         Called with the number of bytes of every piece; what it raises ends the work and leaves
         no part behind.
+    journal : callable, optional
+        Called with files that are about to get their names: resource ID and entry.
     today : callable
         Seconds since 1970, for the date in the trash.
     """
@@ -99,11 +101,13 @@ class Carrier:
         root: Path,
         *,
         pulse: Callable[[int], None] | None = None,
+        journal: Callable[[list[tuple[str, Entry]]], None] | None = None,
         today: Callable[[], float] = time.time,
     ) -> None:
         self.conn = conn
         self.root = root
         self.pulse = pulse or (lambda count: None)
+        self.journal = journal
         self.today = today
         self.traffic = Traffic()
         self.saved: dict[Path, Saved] = {}
@@ -111,6 +115,7 @@ class Carrier:
         self._parts: list[Part] = []
         self._waiting = 0
         self._displace: set[Path] = set()
+        self._files: dict[Path, tuple[str, File]] = {}
 
     def bring(self, parcels: Sequence[Parcel]) -> None:
         """Bring all files; afterwards each target is in `saved` or, with its reason, in `failed`.
@@ -119,6 +124,9 @@ class Carrier:
         reason; an outage, a full disk or a stop raise, and what was named until then stays.
         """
         self._displace = {one.target for parcel in parcels for one in parcel.wanted if one.displace}
+        for parcel in parcels:
+            name = parcel.origin.resource_id
+            self._files |= {one.target: (name, one.file) for one in parcel.wanted}
         try:
             zipped = [parcel for parcel in parcels if parcel.wanted and parcel.in_zip]
             if sum(len(parcel.wanted) for parcel in zipped) > 1:
@@ -239,9 +247,16 @@ class Carrier:
         for part in parts:
             if part.want.path in self._displace:
                 self._put_aside(part)
+        # Noted before they have their names: a note without its file is seen through by its inode.
+        if self.journal is not None and parts:
+            self.journal([self._note(part.saved) for part in parts if part.saved is not None])
         for saved in publish(parts, folders=False):
             self.saved[saved.path] = saved
             self.traffic.files += 1
+
+    def _note(self, saved: Saved) -> tuple[str, Entry]:
+        name, file = self._files[saved.path]
+        return name, make_entry(file, saved, self.root)
 
     def _put_aside(self, part: Part) -> None:
         """Move what somebody else wrote to the trash, unless it is what we bring."""
