@@ -5,6 +5,7 @@ Whatever happens, at the end the study is archived exactly once or held with a r
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from tests.intake.conftest import PROJECT, Line, small_study
@@ -20,9 +22,10 @@ from xnat_luigi.connection.registry import close_all, connection_for
 from xnat_luigi.exceptions import XNATError
 from xnat_luigi.intake import ledger
 from xnat_luigi.intake.archiving import archive
-from xnat_luigi.intake.bringing import bring_in
+from xnat_luigi.intake.bringing import Sending, bring_in
 from xnat_luigi.intake.keys import StudyHeldError, StudyLostError, StudyTimeoutError
 from xnat_luigi.rest import prearchive, services
+from xnat_luigi.staging.pack import pack_zip
 from xnat_luigi.standin import StandIn
 from xnat_luigi.standin.archiver import Failure
 from xnat_luigi.standin.faults import Fault
@@ -49,6 +52,21 @@ def through(line: Line) -> None:
     """The whole way."""
     bring_in(line.conn, line.key, line.files, pace=line.pace)
     archive(line.conn, line.key, pace=line.pace)
+
+
+def refused_beside(line: Line) -> None:
+    """A scanner sends an image of the same study; then our upload is refused."""
+    dataset = pydicom.dcmread(line.made.files[0])
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    services.import_archive(
+        line.conn,
+        pack_zip([("scanner.dcm", buffer.getvalue())]),
+        project=PROJECT,
+        subject="S001",
+        session="S001_MR1",
+    )
 
 
 LOST = [
@@ -90,6 +108,36 @@ def test_P1_a_refused_import_leaves_no_part_behind(line: Line) -> None:
     with pytest.raises(XNATError):
         through(line)
     assert line.imports == 1 and line.rows() == [] and line.experiments() == []
+
+
+def test_P1_a_refused_import_does_not_remove_what_others_sent(line: Line) -> None:
+    """Somebody's image came into the same row between our look and our upload."""
+    line.server.faults.add(Fault(method="POST", path=IMPORT, skip=1, rewrite_status=400))
+    once = iter([True])
+    make = Sending.stream
+
+    def stream(self: Sending) -> Iterator[bytes]:
+        if next(once, False):
+            refused_beside(line)
+        return make(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sending, "stream", stream)
+        with pytest.raises(XNATError):
+            bring_in(line.conn, line.key, line.files, pace=line.pace)
+    (row,) = prearchive.list_rows(line.conn, PROJECT)
+    assert any(path.name == "scanner.dcm" for path in line.server.root.rglob("*.dcm")), row
+
+
+def test_the_deadline_begins_after_the_upload(line: Line) -> None:
+    """An upload may take longer than the server is given for its own work."""
+
+    def slow(done: int, total: int) -> None:
+        line.clock += 3600.0
+
+    line.server.faults.add(Fault(method="POST", path="action=build", times=2, status=504))
+    brought = bring_in(line.conn, line.key, line.files, pace=line.pace, progress=slow)
+    assert brought.row is not None and line.clock > 6 * 3600
 
 
 @pytest.mark.parametrize("fault", LOST)
@@ -251,7 +299,7 @@ import sys
 from xnat_luigi.connection.registry import connection_for
 from xnat_luigi.intake import ledger
 from xnat_luigi.intake.archiving import archive
-from xnat_luigi.intake.bringing import bring_in
+from xnat_luigi.intake.bringing import Sending, bring_in
 from xnat_luigi.intake.keys import StudyKey
 from xnat_luigi.intake.studies import read_folder
 url, folder, uid, subject, session = sys.argv[1:]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..dicom import Header
 from ..exceptions import (
     XNATConflictError,
+    XNATError,
     XNATIntegrityError,
     XNATNotFoundError,
     XNATResponseError,
@@ -27,7 +28,7 @@ from ..rest.records import Experiment, PrearchiveRow
 from ..staging.pack import pack_zip
 from . import ledger
 from .ahead import read_ahead
-from .arrivals import Arrival, Image, in_row, make_images, refuse_changed
+from .arrivals import Arrival, Image, in_row, list_row_files, make_images, refuse_changed
 from .changing import Change
 from .keys import StudyHeldError, StudyKey, StudyLostError
 from .pace import Pace, Watch
@@ -238,19 +239,11 @@ class _Course:
         refuse_changed(self.images)
         self.sends += 1
         self.must_build = True
-        self.watch.expect()
         sending = Sending(self.images, self.key.study_uid, self.change, self.progress)
         count = f"{len(self.images)} files, {sending.size} bytes"
         self.journal(ledger.SENDING, f"upload {self.sends}: {count}")
         try:
-            services.import_archive(
-                self.conn,
-                sending.stream(),
-                project=self.key.project,
-                subject=self.key.subject,
-                session=self.key.session,
-                parameters=self.parameters,
-            )
+            self._import(sending)
         except XNATUnclearError as error:
             self.journal(ledger.SENDING, f"the answer was lost: {error}")
             self.watch.missing()
@@ -260,6 +253,19 @@ class _Course:
             return
         self.sent = dict(sending.md5)
         self.journal(ledger.SENT, count, sent=self.sent)
+
+    def _import(self, sending: Sending) -> None:
+        try:
+            services.import_archive(
+                self.conn,
+                sending.stream(),
+                project=self.key.project,
+                subject=self.key.subject,
+                session=self.key.session,
+                parameters=self.parameters,
+            )
+        finally:
+            self.watch.expect()  # an upload may take hours; the server's time begins now
 
     def _refused(self, sight: Sight, error: XNATResponseError) -> None:
         """The server said no, or nothing of use; what it stored before that stays (B 1.5)."""
@@ -281,11 +287,25 @@ class _Course:
         raise error
 
     def _clean_up(self) -> None:
-        """Remove the part of a refused upload: a project that archives by itself would take it."""
+        """Remove the part of a refused upload: a project that archives by itself would take it.
+
+        Only what came from us: a row that holds anything else stays, somebody sends to it as well.
+        """
         row = look(self.conn, self.key).row
-        if row is not None and _receiving(row):
-            prearchive.delete_row(self.conn, row)
-            self.journal(ledger.SENDING, f"removed the part of a refused upload, {row.url}")
+        if row is None or not _receiving(row):
+            return
+        try:
+            built = prearchive.build(self.conn, row)
+            held = list_row_files(self.conn, built)
+        except XNATError as error:
+            self.journal(ledger.SENDING, f"the part of a refused upload stays: {error}")
+            return
+        strange = {name for files in held.values() for name, _ in files} - set(self.sent)
+        if strange:
+            self.journal(ledger.SENDING, f"{row.url} stays, it holds what others sent")
+            return
+        prearchive.delete_row(self.conn, built)
+        self.journal(ledger.SENDING, f"removed the part of a refused upload, {row.url}")
 
     def _build(self, row: PrearchiveRow) -> PrearchiveRow | None:
         """Build (matrix: repeatable while the row is not locked). None: look again."""

@@ -55,8 +55,9 @@ class Watch:
         self._rest()
 
     def expect(self) -> None:
-        """Something was done that should appear: its grace begins at the next look."""
+        """Something was done that should appear: grace and deadline begin anew."""
         self._missing_since = None
+        self._begin = self._pace.now()
 
     def missing(self, grace: float | None = None) -> bool:
         """Sleep until the next look for something that should appear.
