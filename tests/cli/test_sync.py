@@ -108,6 +108,27 @@ def test_a_wrong_file_is_refused_with_the_nearest_right_word(
     assert shell.server.requests == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--session", "E00"), "P1 has no session 'E00', did you mean 'E0'?"),
+        (("--subject", "S00"), "no subject 'S00', did you mean 'S0'?"),
+        (
+            ("--type", "xnat:mrSession"),
+            "no type 'xnat:mrSession', did you mean 'xnat:mrSessionData",
+        ),
+        (("--session", "E1,zzzz"), "no session 'zzzz'; known are E0, E1, E2"),
+    ],
+)
+def test_a_name_that_is_not_there_is_refused(
+    shell: Shell, words: tuple[str, ...], said: str
+) -> None:
+    assert shell.sync(*words) == 2
+    assert said in shell.err
+    assert fetched(shell.server) == []
+    assert shell.sync("--session", "Z*") == 0  # a pattern may fit nothing tonight
+
+
 def test_what_is_missing_is_named(shell: Shell) -> None:
     assert shell("sync", "--server", shell.server.url, "--project", "P1") == 2
     assert "dest is missing" in shell.err

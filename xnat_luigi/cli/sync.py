@@ -99,6 +99,8 @@ def make_plan(conn: Connection, order: Order, project: str) -> Plan:
     from ..sync.deep import Turn, parse_deep
 
     found = inventory.take(conn, project, order.select)
+    if len(order.projects) == 1:
+        found.refuse_unknown()
     parts = parse_deep(order.deep)
     turn = Turn.read(order.dest, project, parts) if parts else None
     deep = turn.takes if turn is not None else False

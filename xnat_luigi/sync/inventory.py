@@ -9,14 +9,17 @@ file by one of the same size, and uploads that skip the statistics; a deep sync 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import uris
+from ..exceptions import XNATValueError
 from ..rest import listings
 from ..rest.records import Experiment
-from ..transfer.select import Selection
+from ..transfer.select import Selection, nearest
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -25,6 +28,8 @@ __all__ = ["Inventory", "take"]
 
 FEW_SUBJECTS = 50
 """up to so many are named in an address, for more the whole project is asked for"""
+
+_MAGIC = re.compile(r"[*?\[]")
 
 _ABSTRACT = {"", "xnat:imageSessionData", "xnat:experimentData", "xnat:subjectAssessorData"}
 
@@ -38,7 +43,8 @@ class Inventory:
     """The sessions that are meant, and the stamp of every subject (ID -> the server's words).
 
     `ids` are those of all sessions of the project, meant or not: what is on disk and not among
-    them was deleted on the server. `look_closer` asks for the stamps of some sessions by themselves
+    them was deleted on the server. `names` are all that `sessions`, `subjects` and `types` of a
+    selection could name. `look_closer` asks for the stamps of some sessions by themselves
     (ID -> the server's words), one request for each of their types; abstract types have none.
     """
 
@@ -48,6 +54,7 @@ class Inventory:
     stamps: Mapping[str, str]
     selection: Selection
     ids: frozenset[str] = frozenset()
+    names: Mapping[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
     look_closer: Callable[[Collection[Experiment]], Mapping[str, str]] = field(
         default=_nothing, compare=False, repr=False
     )
@@ -55,6 +62,22 @@ class Inventory:
     def stamp(self, session: Experiment) -> str:
         """What must have changed if anything in a session has."""
         return self.stamps.get(session.subject_id, "")
+
+    def refuse_unknown(self) -> None:
+        """Refuse names that the project does not have; a pattern may fit nothing.
+
+        Raises
+        ------
+        XNATValueError
+            Says the nearest name that there is.
+        """
+        for key, known in self.names.items():
+            for name in getattr(self.selection, key):
+                if not _MAGIC.search(name) and name not in known:
+                    raise XNATValueError(
+                        f"project {self.project} has no {key.removesuffix('s')} {name!r}"
+                        + nearest(name, known if len(known) < 20 else _near(name, known))
+                    )
 
 
 def take(conn: Connection, project: str, selection: Selection | None = None) -> Inventory:
@@ -82,7 +105,26 @@ def take(conn: Connection, project: str, selection: Selection | None = None) -> 
     def look_closer(some: Collection[Experiment]) -> Mapping[str, str]:
         return _session_stamps(conn, project, some)
 
-    return Inventory(conn.server, project, tuple(meant), stamps, chosen, ids, look_closer)
+    names = {
+        "sessions": ids | {one.label for one in sessions},
+        "subjects": stamps.keys() | {one.subject_label for one in sessions},
+        "types": {one.xsi_type for one in sessions},
+    }
+    return Inventory(
+        conn.server,
+        project,
+        tuple(meant),
+        stamps,
+        chosen,
+        ids,
+        {key: frozenset(some) for key, some in names.items()},
+        look_closer,
+    )
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """A few names that are like this one, to keep a message short."""
+    return difflib.get_close_matches(name, sorted(known), n=5, cutoff=0.5) or sorted(known)[:5]
 
 
 def _own(conn: Connection, project: str, sessions: list[Experiment]) -> list[Experiment]:
