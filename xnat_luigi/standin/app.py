@@ -10,7 +10,6 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,6 @@ from .faults import Faults
 from .misbehaviour import Misbehaviour, NoResponse
 from .quick import QuickFiles
 from .router import Router
-from .routes import Route
 from .state import State
 from .wire import Answer, Body, Params, Refusal, Request, status_page
 from .writing import BrokenOff, Writer
@@ -88,10 +86,10 @@ class App:
     """One server's request handling. `errors` keeps unexpected exceptions of handlers."""
 
     def __init__(
-        self, state: State, routes: Iterable[Route], *, context: str = "", workers: int = 64
+        self, state: State, router: Router, *, context: str = "", workers: int = 64
     ) -> None:
         self.state = state
-        self.router = Router(routes)
+        self.router = router
         self.context = context.rstrip("/")
         self.access = Access(state, self.context)
         self.faults = Faults()

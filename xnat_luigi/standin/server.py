@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import socket
@@ -22,6 +23,7 @@ from .app import App, RequestRecord
 from .clock import Clock
 from .faults import Faults
 from .preferences import Preferences
+from .router import Router
 from .routes import all_routes, set_up
 from .routes.control import Control
 from .services import Services
@@ -69,7 +71,7 @@ class StandIn:
             self.state.users.add(login, password, admin=number == 0 if not known else known.admin)
         self._first_user = next(iter(users or {"admin": "admin"}))
         set_up(self.state)
-        self._app = App(self.state, all_routes(), context=self.context)
+        self._app = App(self.state, _router(), context=self.context)
         self.state.part(Control).app = self._app
         local = host in ("localhost", "::1") or host.startswith("127.")
         self.state.part(Control).enabled = local if control is None else control
@@ -264,6 +266,12 @@ class StandIn:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+@functools.lru_cache(maxsize=1)
+def _router() -> Router:
+    """The same for every server of a process: it is never changed."""
+    return Router(all_routes())
 
 
 _RUNNING: weakref.WeakSet[StandIn] = weakref.WeakSet()
