@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import luigi
@@ -128,3 +130,26 @@ def test_the_fixture_is_empty_and_logged_in(xnat_server: StandIn) -> None:
     assert connection.user == "admin"
     answer = connection.request("GET", "/data/projects", query={"format": "json"})
     assert answer.json()["ResultSet"]["Result"] == []
+
+
+def test_without_the_extra_the_fixture_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it(xnat_server):\n    pass\n")
+    (tmp_path / "conftest.py").write_text("import sys\nsys.modules['aiohttp'] = None\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "pip install 'xnat-luigi[standin]'" in done.stdout
+
+
+def test_the_plugin_is_cheap_to_load() -> None:
+    code = (
+        "import sys, xnat_luigi.pytest_plugin\n"
+        "print(sorted({'aiohttp', 'luigi', 'requests', 'pydicom'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -28,7 +28,10 @@ def xnat_server() -> Iterator[StandIn]:
     The environment of the test names server, user and password, so tasks and `connect()` need no
     netrc. The test fails at its end when the stand-in itself had an error.
     """
-    from .testing import StandIn, logged_in
+    try:
+        from .testing import StandIn, logged_in
+    except ImportError as error:
+        pytest.fail(f"{error}: pip install 'xnat-luigi[standin]'", pytrace=False)
 
     with StandIn() as server, logged_in(server):
         yield server
