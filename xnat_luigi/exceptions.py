@@ -138,6 +138,11 @@ class XNATResponseError(XNATError):
         self.path = path
         self.detail = detail
 
+    @property
+    def status_code(self) -> int | None:
+        """The same as `status`, by the name of newer releases of the official client."""
+        return self.status
+
 
 class XNATNotFoundError(XNATResponseError):
     """404. Whether it means «absent» is decided by `rest.absence`, not by this."""

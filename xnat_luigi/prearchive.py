@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import uris
 from .core import XNATBaseObject
 from .core.making import show_experiment
+from .core.named import Named
 from .core.reader import RemoteFile, read_header
 from .exceptions import (
     XNATConflictError,
@@ -225,10 +226,10 @@ class PrearchiveSession(_Waiting):
         return found
 
     @property
-    def scans(self) -> list[PrearchiveScan]:
-        """Its scans; it must be built for that (see `rebuild`)."""
+    def scans(self) -> Named[PrearchiveScan]:
+        """Its scans, also by their ID; it must be built for that (see `rebuild`)."""
         found = rows.list_scans(self.xnat_session.connection, self._row())
-        return [
+        return Named(
             PrearchiveScan(
                 uris.prearchive_scans(rows.address_of(self._row()), scan.id),
                 self._session,
@@ -241,7 +242,7 @@ class PrearchiveSession(_Waiting):
                 parent=self,
             )
             for scan in found
-        ]
+        )
 
     # What can be done with it -------------------------------------------------------------------
 
@@ -440,9 +441,9 @@ class PrearchiveScan(_Waiting):
         ]
 
     @property
-    def files(self) -> list[PrearchiveFile]:
-        """Its files, of all its resources."""
-        return [
+    def files(self) -> Named[PrearchiveFile]:
+        """Its files, of all its resources, also by their path."""
+        return Named(
             PrearchiveFile(
                 record.uri,
                 self._session,
@@ -451,7 +452,7 @@ class PrearchiveScan(_Waiting):
                 parent=self,
             )
             for record in self._records()
-        ]
+        )
 
     def download(self, path: str | Path) -> str:
         """Save all its files as a zip, compared with the server's listing; return the path."""

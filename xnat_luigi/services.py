@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import mimetypes
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -82,7 +84,7 @@ class Services:
 
     def import_(
         self,
-        path: str | Path,
+        path: str | Path | IO[bytes] | None,
         overwrite: str | None = None,
         quarantine: bool = False,
         destination: str | None = None,
@@ -92,6 +94,9 @@ class Services:
         experiment: Any = None,
         content_type: str | None = None,
         import_handler: str | None = None,
+        data: IO[bytes] | bytes | None = None,
+        ignore_unparsable: bool = False,
+        direct_archive: bool = False,
     ) -> Any:
         """Import an archive of DICOM files and return what was made of it (S-212 to S-223).
 
@@ -100,8 +105,8 @@ class Services:
 
         Parameters
         ----------
-        path : path
-            A zip, tar or tar.gz with the files of one session.
+        path : path or open binary file
+            A zip, tar or tar.gz with the files of one session. None when `data` is given.
         overwrite : {"none", "append", "delete"}, optional
             What happens to existing data of the experiment; with none of the latter two an overlap
             is an error.
@@ -120,6 +125,13 @@ class Services:
             In place of the guessed one.
         import_handler : str, optional
             The server's import handler, `DICOM-zip` when missing.
+        data : open binary file or bytes, optional
+            What to send in place of a file on disk; say `content_type` unless it is a zip.
+        ignore_unparsable : bool
+            Leave out what is no DICOM instead of refusing the whole (XNAT 1.8.3 and newer).
+        direct_archive : bool
+            Have the server write straight into its archive (XNAT 1.8.3 and newer). The address by
+            which it can be followed is returned.
 
         Returns
         -------
@@ -135,11 +147,10 @@ class Services:
         XNATConflictError
             There is such an experiment; the session waits in the prearchive.
         """
-        source = Path(path)
-        kind = content_type or self.guess_content_type(source)
-        if not source.is_file():
-            raise XNATValueError(f"{source} is no file: nothing was sent")
-        with source.open("rb") as body:
+        given = data if data is not None else path
+        more = {"Ignore-Unparsable": ignore_unparsable, "Direct-Archive": direct_archive}
+        with self._opened(given) as body:
+            kind = content_type or self.guess_content_type(str(getattr(body, "name", "")))
             return self._import(
                 body,
                 kind or "application/zip",
@@ -150,7 +161,21 @@ class Services:
                 names=(name_of(project, "id"), name_of(subject, "label")),
                 experiment=name_of(experiment, "label"),
                 handler=import_handler,
+                more={name: "true" for name, on in more.items() if on},
             )
+
+    @staticmethod
+    def _opened(given: Any) -> AbstractContextManager[IO[bytes]]:
+        """Open what shall be sent; what is open already stays open afterwards."""
+        if given is None:
+            raise XNATValueError("import: neither path nor data is given")
+        if isinstance(given, bytes):
+            return io.BytesIO(given)
+        if not isinstance(given, str | Path):
+            return nullcontext(given)
+        if not Path(given).is_file():
+            raise XNATValueError(f"{given} is no file: nothing was sent")
+        return Path(given).open("rb")
 
     def import_dir(
         self,
@@ -209,16 +234,17 @@ class Services:
         names: tuple[str | None, str | None],
         experiment: str | None,
         handler: str | None,
+        more: Mapping[str, str] | None = None,
     ) -> Any:
         if overwrite not in (None, "none", "append", "delete"):
             raise XNATValueError(f"overwrite {overwrite!r} is none of 'none', 'append', 'delete'")
         place = _Destination(destination, names, experiment)
         chosen = handler or ("gradual-DICOM" if kind == "application/dicom" else "DICOM-zip")
         wanted = None if overwrite == "none" else overwrite
-        parameters: dict[str, str] = {}
+        parameters: dict[str, str] = dict(more or {})
         stepwise = chosen in _STEPWISE
         if not stepwise:
-            parameters = _parameters(destination, wanted, quarantine, trigger_pipelines)
+            parameters |= _parameters(destination, wanted, quarantine, trigger_pipelines)
         found = wire.import_archive(
             self._session.connection,
             body,

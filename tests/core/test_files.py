@@ -172,6 +172,20 @@ def test_S178_one_file(experiment: Any, tmp_path: Path) -> None:
     assert sizes == {"log.txt": 6, "sub/log.txt": 5, "new/x.txt": 5, "y.bin": 5, "z.txt": 9}
 
 
+def test_data_is_never_taken_for_a_path(experiment: Any, tmp_path: Path) -> None:
+    resource = experiment.create_resource("NEW")
+    (tmp_path / "x.txt").write_text("other")
+    resource.upload_data(str(tmp_path / "x.txt"), "a.txt", file_format="TEXT")
+    resource.upload_data(b"bytes", "b.bin")
+    resource.upload_data(io.BytesIO(b"stream"), "c.bin")
+    found = {one.path: one.open().read() for one in resource.files.listing}
+    assert found == {
+        "a.txt": str(tmp_path / "x.txt").encode(),
+        "b.bin": b"bytes",
+        "c.bin": b"stream",
+    }
+
+
 def test_S179_A6_4_replacing_must_be_said(experiment: Any) -> None:
     resource = experiment.resources["LOGS"]
     with pytest.raises(XNATUploadError, match=r"log\.txt"):

@@ -170,6 +170,20 @@ def test_S153_S154_deleting(project: Any, experiment: Any, session: Any) -> None
     assert "S1" not in project.subjects
 
 
+def test_A5_4_deleting_what_is_only_shared_takes_it_out_of_the_project(
+    experiment: Any, session: Any
+) -> None:
+    experiment.subject.share("P2", "X1")
+    experiment.share("P2", "X1_MR")
+    session.projects["P2"].experiments["X1_MR"].delete()
+    session.clearcache()
+    assert len(session.projects["P2"].experiments) == 0
+    assert "S1_MR1" in session.projects["P1"].experiments
+    session.projects["P2"].subjects["X1"].delete()
+    session.clearcache()
+    assert len(session.projects["P2"].subjects) == 0 and "S1" in session.projects["P1"].subjects
+
+
 def test_S153_who_may_not_delete_is_told(site: StandIn) -> None:
     import xnat_luigi as xnat
 
@@ -276,4 +290,5 @@ def test_A4_errors_name_object_address_and_message(session: Any, site: StandIn) 
         session.create_object("/data/experiments/XNAT_E99999")
     text = str(caught.value)
     assert "/data/experiments/XNAT_E99999" in text and "404" in text
+    assert caught.value.status == caught.value.status_code == 404
     assert "admin" not in text.replace(site.url, "")

@@ -369,3 +369,41 @@ def test_S121_scanners_and_scan_types(session: Any, experiment: Any) -> None:
     experiment.set("scanner", "SCN1")
     session.clearcache()
     assert session.scanners is not None
+
+
+def test_S242_scans_and_files_by_their_names_too(waiting: Any) -> None:
+    assert waiting.scans["2"].series_description == "series 2" and waiting.scans[1].id == "2"
+    assert waiting.scans.keys() == ["1", "2"] and len(waiting.scans.values()) == 2
+    assert [key for key, _ in waiting.scans.items()] == ["1", "2"]
+    files = waiting.scans["1"].files
+    assert files["1-2.dcm"].size == files[1].size
+    with pytest.raises(KeyError):
+        waiting.scans["9"]
+
+
+def test_S212_from_an_open_file_or_from_memory(session: Any, archive: Path) -> None:
+    with archive.open("rb") as stream:
+        made = session.services.import_(stream, project="P1", experiment="STREAM")
+        assert not stream.closed
+    assert made.label == "STREAM"
+    content = study_zip("1.2.3.55", {1: 1}, session="BYTES")
+    assert session.services.import_(None, data=content, project="P1").label == "BYTES"
+    with pytest.raises(XNATValueError, match="neither path nor data"):
+        session.services.import_(None, project="P1")
+    with pytest.raises(XNATValueError, match="no file"):
+        session.services.import_("/no/such/file.zip", project="P1")
+
+
+def test_B1_3_what_is_no_dicom_can_be_left_out(session: Any, tmp_path: Path) -> None:
+    files = {**study_files("1.2.3.66", {1: 1}, session="MIXED"), "readme.txt": b"not DICOM"}
+    path = tmp_path / "mixed.tar"
+    path.write_bytes(tarred(files))
+    with pytest.raises(XNATResponseError, match="400"):
+        session.services.import_(path, project="P2")
+    made = session.services.import_(path, project="P1", ignore_unparsable=True)
+    assert made.label == "MIXED" and len(made.scans["1"].files) == 1
+
+
+def test_B4_2_straight_into_the_archive(session: Any, archive: Path) -> None:
+    address = session.services.import_(archive, project="P1", direct_archive=True)
+    assert address == f"/xapi/direct-archive/P1/{UID}/IN1_MR"

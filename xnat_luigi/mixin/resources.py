@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -273,6 +274,27 @@ class AbstractResource(XNATBaseObject):
                 "without the right to edit gets just that answer"
             )
         return answer
+
+    def upload_data(
+        self,
+        data: str | bytes | IO[bytes],
+        remotepath: str,
+        overwrite: bool = False,
+        extract: bool = False,
+        file_content: str | None = None,
+        file_format: str | None = None,
+        file_tags: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Upload what is in memory or in an open file, never a path; else as `upload`.
+
+        So newer releases of the official client call it.
+        """
+        body = data.encode() if isinstance(data, str) else data
+        stream = io.BytesIO(body) if isinstance(body, bytes) else body
+        return self.upload(
+            stream, remotepath, overwrite, extract, file_content, file_format, file_tags, **kwargs
+        )
 
     def _listed(self) -> list[Any]:
         return list_files(self.xnat_session.connection, self._owner_address(), self.id)

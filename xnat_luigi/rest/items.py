@@ -17,7 +17,7 @@ from ..connection.login import Wait
 from ..exceptions import XNATConflictError, XNATNotFoundError, XNATResponseError, XNATValueError
 from .absence import find_experiment, find_subject
 from .answers import read_text
-from .documents import get_item, seek_item
+from .documents import get_item, label_in, seek_item
 from .listings import list_shares
 from .records import Item
 
@@ -385,6 +385,22 @@ def unshare(conn: Connection, path: str, project: str) -> None:
     conn.request("DELETE", uris.share(path, project), accepted=(200, 404), repeatable=True)
 
 
+def _only_unshared(path: str, before: Item, after: Item) -> bool:
+    """Say whether a deletion through a project that shares an item took it out of that project.
+
+    Subjects and experiments are found by their ID below any project, shared there or not (A 7).
+    """
+    parts = path.split("/")
+    if "projects" not in parts[:-2]:
+        return False
+    project = parts[parts.index("projects") + 1]
+    return (
+        before.text("project") != project
+        and label_in(before, project) is not None
+        and label_in(after, project) is None
+    )
+
+
 def delete_item(conn: Connection, path: str, *, remove_files: bool = True) -> None:
     """Delete an item and make sure that it is gone (A 5.6).
 
@@ -405,7 +421,7 @@ def delete_item(conn: Connection, path: str, *, remove_files: bool = True) -> No
     XNATResponseError
         The server said yes and still shows it.
     """
-    get_item(conn, path)
+    item = get_item(conn, path)
     conn.request(
         "DELETE",
         path,
@@ -414,7 +430,8 @@ def delete_item(conn: Connection, path: str, *, remove_files: bool = True) -> No
         wait=Wait.TRANSFER,
         repeatable=True,
     )
-    if seek_item(conn, path) is not None:
+    left = seek_item(conn, path)
+    if left is not None and not _only_unshared(path, item, left):
         raise XNATResponseError(
             f"DELETE {path}: the server said yes, but still shows the item",
             status=200,
