@@ -19,11 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from struct import Struct
 from struct import error as struct_error
-from typing import BinaryIO, NamedTuple, Protocol
-
-from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-from pydicom.uid import UID
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 WHOLE = "whole"
 TRUNCATED = "truncated"
@@ -64,6 +60,27 @@ FIELDS: tuple[str, ...] = (
     "SliceThickness",
 )
 """What is always read: enough to group, to name and to look at a study."""
+
+
+@lru_cache(maxsize=1)
+def _tables() -> Any:
+    """pydicom's tables, loaded when a file is read: a sync never needs them, and they take longer
+    to load than all the rest."""
+    from types import SimpleNamespace
+
+    from pydicom.charset import convert_encodings, decode_bytes
+    from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+    from pydicom.uid import UID
+
+    return SimpleNamespace(
+        convert_encodings=convert_encodings,
+        decode_bytes=decode_bytes,
+        dictionary_VR=dictionary_VR,
+        keyword_for_tag=keyword_for_tag,
+        tag_for_keyword=tag_for_keyword,
+        UID=UID,
+    )
+
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -221,7 +238,7 @@ def wanted_tags(fields: tuple[str, ...]) -> Mapping[int, tuple[str, str]]:
     """
     found = {}
     for name in fields:
-        tag = tag_for_keyword(name)
+        tag = _tables().tag_for_keyword(name)
         if tag is None:
             digits = name.strip("()").replace(",", "")
             try:
@@ -231,7 +248,7 @@ def wanted_tags(fields: tuple[str, ...]) -> Mapping[int, tuple[str, str]]:
         if tag is None:
             raise ValueError(f"{name!r} names no DICOM field: give a keyword or eight hex digits")
         try:
-            vr = dictionary_VR(tag)
+            vr = _tables().dictionary_VR(tag)
         except KeyError:
             vr = "UN"
         found[tag] = (name, vr.split(" or ")[0])
@@ -472,7 +489,7 @@ class _Walk:
                 vr = written.decode("ascii", "replace")
         if tag == 0x00080005:
             names = [part.strip() for part in raw.decode("ascii", "replace").split("\\")]
-            self._encodings = convert_encodings([name.rstrip("\0") for name in names])
+            self._encodings = _tables().convert_encodings([name.rstrip("\0") for name in names])
         self.values[keyword] = _text(raw, vr, coding.order, self._encodings)
 
     def _inflate(self, offset: int) -> int:
@@ -500,18 +517,18 @@ def _text(raw: bytes, vr: str, order: str, encodings: list[str]) -> str:
     if raw.isascii():
         return raw.decode("ascii").strip("\0 ")
     if encodings:
-        return str(decode_bytes(raw, encodings, {0x5C, 0x5E, 0x3D})).strip("\0 ")
+        return str(_tables().decode_bytes(raw, encodings, {0x5C, 0x5E, 0x3D})).strip("\0 ")
     return raw.decode("latin-1").strip("\0 ")
 
 
 @lru_cache(maxsize=256)
 def _is_image(sop_class: str) -> bool:
     """Whether objects of a class hold pixel data; classes pydicom does not know count as others."""
-    return "Image Storage" in UID(sop_class).name
+    return "Image Storage" in _tables().UID(sop_class).name
 
 
 def _name(tag: int) -> str:
-    keyword = keyword_for_tag(tag)
+    keyword = _tables().keyword_for_tag(tag)
     number = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
     return f"{keyword} {number}" if keyword else number
 

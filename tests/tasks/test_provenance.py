@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import jsonschema
+import fastjsonschema
 import luigi
 import pytest
 
@@ -79,13 +79,14 @@ def ask(server: StandIn, capsys: pytest.CaptureFixture[str]) -> Callable[..., tu
 
 
 def test_show_is_the_record_as_published(uri: str, ask: Callable[..., tuple[int, str]]) -> None:
-    schema = json.loads(SCHEMA.read_text())
-    jsonschema.Draft202012Validator.check_schema(schema)
+    validate = fastjsonschema.compile(json.loads(SCHEMA.read_text()))
     for address in (uri, uri.replace("COUNTED", "COPIED")):
         status, said = ask("show", address)
         assert status == 0
         record = json.loads(said)
-        jsonschema.Draft202012Validator(schema).validate(record)
+        validate(record)
+    with pytest.raises(fastjsonschema.JsonSchemaException):
+        validate({**record, "state": "half"})
     assert record["programs"][0]["version"].startswith("Python 3")
     assert record["code"]["packages"].keys() == {"luigi"}
     assert len(record["inputs"][0]["files"]) == 2

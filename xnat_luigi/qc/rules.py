@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydicom.datadict import keyword_dict
-
 from ..dicom import FIELDS, wanted_tags
 from ..exceptions import XNATConfigError
 from .verdicts import FAIL, WARN
@@ -382,6 +380,8 @@ class _Table:
         try:
             wanted_tags((keyword,))
         except ValueError:
+            from pydicom.datadict import keyword_dict
+
             near = difflib.get_close_matches(keyword, keyword_dict, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise RulesError(f"{self.where}: {keyword!r} is no DICOM keyword{hint}") from None
