@@ -82,6 +82,11 @@ def _tables() -> Any:
     )
 
 
+def load_tables() -> None:
+    """Loads pydicom's tables now: a process that forks does it once for all its children."""
+    _tables()
+
+
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import luigi
 
+from ..dicom import load_tables
 from ..exceptions import XNATValueError
 from ..intake.bringing import bring_in, past_of
 from ..intake.keys import StudyKey
@@ -67,6 +68,7 @@ class ImportSession(StudyTask):
     """
 
     def output(self) -> StudyTarget:
+        load_tables()  # asked for in the process that forks
         return StudyTarget(self.server, self.project, self.study)
 
     @cleanly

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import luigi
 
+from ..dicom import load_tables
 from ..exceptions import XNATNotFoundError, XNATValueError
 from ..gate.running import (
     Settings,
@@ -146,6 +147,7 @@ class ArchiveReady(luigi.WrapperTask, RowTask):
 
     def look(self) -> Survey:
         """The look at all rows, made anew each time: Luigi keeps task objects, rows move on."""
+        load_tables()  # here once, not in every child that looks into a row
         connection = self.connect()
         plan = make_plan(self.settings)
         watch = watchman(plan.ledger, connection.server)
