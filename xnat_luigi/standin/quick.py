@@ -21,6 +21,7 @@ from aiohttp import web
 
 from .access import Access, cookie_value
 from .misbehaviour import NoResponse
+from .sending import corked, push_file
 from .state import State
 from .wire import Answer, Request
 from .writing import Writer
@@ -28,8 +29,6 @@ from .writing import Writer
 __all__ = ["QuickFiles"]
 
 KEPT = 50_000
-FIRST = 192 << 10
-"""Bytes that go out together with the head; the rest follows by sendfile."""
 _SPECIAL = ("Range", "If-Modified-Since", "Authorization")
 Stamp = tuple[int, int, int]
 
@@ -106,19 +105,15 @@ class QuickFiles:
     ) -> tuple[web.StreamResponse, int] | None:
         """Writes the answer; None if the file is not there any more (nothing was written then)."""
         try:
-            handle = open(known.place, "rb")  # noqa: SIM115 - outlives the statement
+            handle = open(known.place, "rb", buffering=0)  # noqa: SIM115 - outlives the statement
         except OSError:
             return None
         transport = raw.transport
         assert isinstance(transport, asyncio.Transport)
-        with handle:
+        with handle, corked(transport):
             facts = os.fstat(handle.fileno())
-            first = handle.read(FIRST)
-            transport.write(self._head(known, facts) + first)
-            left = facts.st_size - len(first)
-            if left > 0:
-                loop = asyncio.get_running_loop()
-                await loop.sendfile(transport, handle, len(first), left)
+            transport.write(self._head(known, facts))
+            await push_file(transport, handle, 0, facts.st_size)
         return KeptOpen(status=200), facts.st_size
 
     def _head(self, known: _Known, facts: os.stat_result) -> bytes:

@@ -17,6 +17,7 @@ from pathlib import Path
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
+from .sending import corked, push_file
 from .wire import Answer, status_page
 
 __all__ = ["BrokenOff", "Cut", "Writer", "cut_range"]
@@ -156,7 +157,6 @@ class Writer:
     async def _send_file(
         self, request: web.BaseRequest, answer: Answer, path: Path, headers: CIMultiDict[str]
     ) -> tuple[web.StreamResponse, int]:
-        loop = asyncio.get_running_loop()
         handle = open(path, "rb")  # noqa: SIM115 - closed below, it outlives the statement
         try:
             facts = os.fstat(handle.fileno())
@@ -188,9 +188,12 @@ class Writer:
                 return small, 0 if request.method == "HEAD" else len(body)
             large = FileResponse(status=status, headers=headers)
             large.content_length = count
-            await large.prepare(request)
-            if request.method != "HEAD" and request.transport is not None:
-                await loop.sendfile(request.transport, handle, start, count)
+            transport = request.transport
+            assert isinstance(transport, asyncio.Transport)
+            with corked(transport):
+                await large.prepare(request)
+                if request.method != "HEAD":
+                    await push_file(transport, handle, start, count)
             await large.write_eof()
             return large, 0 if request.method == "HEAD" else count
         finally:
