@@ -265,3 +265,24 @@ def test_deep_takes_another_part_every_night(shell: Shell) -> None:
     assert sorted(seen) == ["E0", "E1", "E2"]
     assert shell.sync("--deep", "--json") == 0
     assert len(shell.json()["sessions"]) == 3  # type: ignore[arg-type]
+
+
+def test_bars_on_a_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    shell.server.faults.add(Fault(path="E00002/resources", status=403, html=True))
+    assert shell.sync() == 6
+    assert "sessions," in shell.err and "MB/s" in shell.err
+    assert "E1: new, failed: GET" in shell.err
+    assert shell.sync("--no-progress") == 6
+    assert "MB/s" not in shell.err
+
+
+def test_prune_and_verify_say_what_they_cannot_read(shell: Shell) -> None:
+    shell.sync()
+    assert shell("prune", str(shell.file), "--max-delete", "many") == 2
+    assert "neither 500 nor 20%" in shell.err
+    assert shell("prune", str(shell.file), "--max-delete", "5") == 0
+    assert shell("verify", str(shell.root), "--sample", "few") == 2
+    assert "no share like 5%" in shell.err
+    assert shell("clean", str(shell.root / "none")) == 2

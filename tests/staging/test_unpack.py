@@ -18,9 +18,14 @@ from xnat_luigi.staging.pack import pack_zip
 from xnat_luigi.staging.save import Want, publish
 from xnat_luigi.staging.unpack import check_member_name, unpack_zip
 
+
+def repeated(length: int) -> bytes:
+    return b"ab" * length
+
+
 part = st.text("abcé .-_0", min_size=1, max_size=6).filter(lambda name: name not in {".", ".."})
 names = st.lists(part, min_size=1, max_size=3).map("/".join)
-contents = st.one_of(st.binary(max_size=300), st.integers(0, 300_000).map(lambda n: b"ab" * n))
+contents = st.one_of(st.binary(max_size=300), st.integers(0, 300_000).map(repeated))
 trees = st.dictionaries(names, contents, min_size=1, max_size=5)
 
 
@@ -51,6 +56,15 @@ def unpacked(data: bytes, folder: Path, size: int = 65536) -> dict[str, bytes]:
     )
     publish([one.part for one in found if one.part], durable=False)
     return {one.name: one.part.want.path.read_bytes() for one in found if one.part}
+
+
+def test_a_member_whose_last_piece_fills_the_buffer_is_read_to_its_end(tmp_path: Path) -> None:
+    for length in (524_286, 524_287, 524_288, 524_289, 524_290, 1_048_577):
+        data = {"x": b"ab" * length}
+        for streamed in (False, True):
+            packed = make_zip(data, zipfile.ZIP_DEFLATED, streamed)
+            for size in (700, 65536):
+                assert unpacked(packed, tmp_path / f"{length}{streamed}{size}", size) == data
 
 
 @settings(max_examples=60, deadline=None)
@@ -185,3 +199,23 @@ def test_an_error_of_the_source_passes_and_leaves_nothing(tmp_path: Path) -> Non
     with pytest.raises(XNATIntegrityError, match="the line is dead"):
         unpack_zip(broken(), lambda name: tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "streamed"),
+    [(zipfile.ZIP_STORED, False), (zipfile.ZIP_DEFLATED, False), (zipfile.ZIP_DEFLATED, True)],
+)
+def test_64_bit_lengths_are_read(tmp_path: Path, streamed: bool, method: int) -> None:
+    raw = io.BytesIO()
+    target = _NoSeek(raw) if streamed else raw
+    with (
+        zipfile.ZipFile(target, "w", method) as archive,  # type: ignore[arg-type]
+        archive.open("big", "w", force_zip64=True) as member,
+    ):
+        member.write(b"large" * 1000)
+    assert unpacked(raw.getvalue(), tmp_path) == {"big": b"large" * 1000}
+
+
+def test_many_members_have_a_64_bit_end() -> None:
+    packed = b"".join(pack_zip((f"{n}", b"") for n in range(65_600)))
+    assert len(unpack_zip(pieces(packed, 1 << 20), lambda name: None)) == 65_600

@@ -81,10 +81,14 @@ class _Stream:
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._buffer = memoryview(b"")
+        self._behind: list[memoryview] = []
 
     def some(self, most: int) -> memoryview:
         """Between 1 and `most` bytes; raises at the end of the stream."""
         while not self._buffer:
+            if self._behind:
+                self._buffer = self._behind.pop()
+                continue
             chunk = next(self._chunks, None)
             if chunk is None:
                 raise _Cut
@@ -105,12 +109,16 @@ class _Stream:
         return b"".join(pieces)
 
     def give_back(self, data: bytes | memoryview) -> None:
-        self._buffer = memoryview(bytes(data) + bytes(self._buffer))
+        """Put bytes back in front, without copying what is behind them."""
+        if self._buffer:
+            self._behind.append(self._buffer)
+        self._buffer = memoryview(data)
 
     def rest(self) -> int:
         """Number of bytes that are left; reads to the end, so the transfer is complete."""
-        count = len(self._buffer)
+        count = len(self._buffer) + sum(map(len, self._behind))
         self._buffer = memoryview(b"")
+        self._behind = []
         return count + sum(len(chunk) for chunk in self._chunks)
 
 
@@ -316,16 +324,19 @@ class _Unpacking:
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         taken = 0
         known = not member.flags & _DESCRIPTOR
+        full = False  # then more may be on its way out though nothing is left to be read
         try:
             while not inflate.eof:
                 data: bytes | memoryview = inflate.unconsumed_tail
-                if not data:
+                if not data and not full:
                     most = min(_PIECE, member.packed - taken) if known else _PIECE
                     if most <= 0:
                         _refuse(f"lies about the length of {member.name!r}")
                     data = self.stream.some(most)
                     taken += len(data)
-                if piece := inflate.decompress(data, _PIECE):
+                piece = inflate.decompress(data, _PIECE)
+                full = len(piece) == _PIECE
+                if piece:
                     yield piece
         except zlib.error as error:
             _refuse(f"is damaged in {member.name!r}: {error}")
