@@ -383,3 +383,17 @@ def test_N12_a_wrong_digest_in_the_catalog_names_both(
         resource.files["log.txt"].download(tmp_path / "x.txt")
     assert right in str(caught.value) and wrong in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_batches_chosen_by_patterns(session: Any, site: StandIn, tmp_path: Path) -> None:
+    done = session.batch_download(tmp_path / "a", project="P*", scan="T1", resource="DICOM")
+    assert (done.files, done.sessions) == (2, 2)
+    assert set(tree(tmp_path / "a")) == {
+        f"P1/S1/S1_MR1/scans/1-T1/resources/DICOM/files/{name}.dcm" for name in "12"
+    }
+    session.batch_download(tmp_path / "b", experiment="S1_(MR|XX)\\d", use_regex=True)
+    assert len(tree(tmp_path / "b")) == 6
+    (found,) = (site.root / "archive").rglob("SCANS/1/DICOM/2.dcm")
+    found.unlink()
+    with pytest.raises(XNATIntegrityError, match=r"1 of 2 sessions .* P1/S1/S1_MR1"):
+        session.batch_download(tmp_path / "c", project="P1")

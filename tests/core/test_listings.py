@@ -107,6 +107,13 @@ def test_S106_a_table(project: Any, experiment: Any) -> None:
     assert [(row.id, row.quality) for row in only] == [("1", "usable")]
 
 
+def test_S106_a_table_as_csv(project: Any) -> None:
+    text = project.experiments.tabulate_csv(columns=["label", "date"])
+    assert text == "label,date\nS1_MR1,2024-02-01\nS1_CT1,\n"
+    only = project.experiments.tabulate_csv(["label"], {"label": "*CT*"}, header=False)
+    assert only == "S1_CT1\n"
+
+
 def test_S107_a_filter_that_contradicts(project: Any) -> None:
     with pytest.raises(ValueError, match="contradicts"):
         project.subjects.filter(label="S1").tabulate(filter={"label": "S2"})

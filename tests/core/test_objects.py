@@ -292,3 +292,12 @@ def test_A4_errors_name_object_address_and_message(session: Any, site: StandIn) 
     assert "/data/experiments/XNAT_E99999" in text and "404" in text
     assert caught.value.status == caught.value.status_code == 404
     assert "admin" not in text.replace(site.url, "")
+
+
+def test_A5_2_quarantine_and_back(experiment: Any, session: Any) -> None:
+    assert experiment.status == "active"
+    experiment.quarantine()
+    assert experiment.status == "quarantine"
+    experiment.activate()
+    assert experiment.status == "active"
+    assert experiment.data["label"] == "S1_MR1"

@@ -6,7 +6,9 @@ from its row, so walking a listing asks for nothing more.
 
 from __future__ import annotations
 
+import csv
 import fnmatch
+import io
 import logging
 import re
 from collections import namedtuple
@@ -498,6 +500,21 @@ class XNATListing(XNATBaseListing[Element]):
             names.append(clean if clean not in names else f"{clean}_{len(names)}")
         row_type = namedtuple("TableRow", names, rename=True)  # type: ignore[misc]
         return tuple(row_type(*(cell(row, n, n.lower()) for n in wanted)) for row in rows)
+
+    def tabulate_csv(
+        self,
+        columns: Sequence[str] | None = None,
+        filter: Mapping[str, str] | None = None,
+        header: bool = True,
+    ) -> str:
+        """Return the table as CSV, see `tabulate`; `header` puts the names of columns in front."""
+        rows = self.tabulate(columns, filter)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if header and rows:
+            writer.writerow(rows[0]._fields)
+        writer.writerows(rows)
+        return text.getvalue()
 
 
 def _file_path(row: Mapping[str, str]) -> str:

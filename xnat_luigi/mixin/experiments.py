@@ -10,6 +10,7 @@ from ..core import CustomVariableMap, XNATListing, caching
 from ..core.making import make_object
 from ..core.objects import current
 from ..exceptions import XNATValueError
+from ..rest import items
 from ..rest.answers import read_table
 from .folders import download_session
 from .owners import archive_uri, file_listing, make_resource, resource_listing
@@ -69,6 +70,14 @@ class ExperimentData(Shared):
     def fields(self) -> CustomVariableMap:
         """Its custom variables."""
         return CustomVariableMap(self, "fields")
+
+    def activate(self) -> None:
+        """Take it out of quarantine (wire contract A 5.2)."""
+        items.run_action(self.xnat_session.connection, self._write_uri(), "activate")
+
+    def quarantine(self) -> None:
+        """Put it into quarantine (wire contract A 5.2)."""
+        items.run_action(self.xnat_session.connection, self._write_uri(), "quarantine")
 
 
 class SubjectAssessorData(ExperimentData):
@@ -139,6 +148,11 @@ class ImageSessionData(SubjectAssessorData):
         conn = self.xnat_session.connection
         query = {"format": "json", "all": "true"}
         return read_table(conn.request("GET", uris.session_resources(self.id), query=query))
+
+    @property
+    def status(self) -> str:
+        """`active` or `quarantine`, asked anew each time."""
+        return items.get_status(self.xnat_session.connection, uris.experiment(self.id))
 
     def _scan_entry(self, scan: str) -> dict[str, Any] | None:
         """Return a scan's part of the session's document.

@@ -35,7 +35,9 @@ __all__ = [
     "find_experiment",
     "find_subject",
     "get_item",
+    "get_status",
     "rename",
+    "run_action",
     "set_fields",
     "share",
     "shows",
@@ -314,6 +316,39 @@ def _same(stored: Any, value: str) -> bool:
         return float(text) == float(value)
     except ValueError:
         return {text, value} <= {"true", "1"} or {text, value} <= {"false", "0"}
+
+
+ACTIONS = {"activate": "active", "quarantine": "quarantine"}
+"""what can be done to an item by a flag, and the status it has then"""
+
+
+def get_status(conn: Connection, path: str) -> str:
+    """Return an item's status as text: `active` or `quarantine` (A 4)."""
+    return read_text(conn.request("GET", uris.status(path)))
+
+
+def run_action(conn: Connection, path: str, action: str) -> None:
+    """Activate an item or put it into quarantine, and look whether it is (A 5.2).
+
+    Raises
+    ------
+    XNATNotFoundError
+        The item is not there (PUT would create it).
+    XNATResponseError
+        The server said yes, but its status is another one.
+    """
+    if action not in ACTIONS:
+        raise XNATValueError(f"action {action!r} is none of {', '.join(ACTIONS)}")
+    get_item(conn, path)
+    _put(conn, path, {action: "true", "event_reason": f"{action} by xnat-luigi"})
+    status = get_status(conn, path)
+    if not status.startswith(ACTIONS[action]):
+        raise XNATResponseError(
+            f"PUT {path}: the server said yes to {action}, but the status is {status!r}",
+            status=200,
+            method="PUT",
+            path=path,
+        )
 
 
 def rename(conn: Connection, path: str, label: str) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..prearchive import Prearchive
     from ..schema.records import Model
     from ..services import Services
+    from ..transfer.batch import Batch
     from ..users import Users
 
 __all__ = ["BaseXNATSession", "XNATSession"]
@@ -348,6 +349,53 @@ class BaseXNATSession(Verbs):
         transfers.download_stream(
             self, uri, target_stream, format, verbose, chunk_size, update_func, timeout
         )
+
+    def batch_download(
+        self,
+        target_directory: str | os.PathLike[str],
+        project: str | None = None,
+        subject: str | None = None,
+        experiment: str | None = None,
+        scan: str | None = None,
+        resource: str | None = None,
+        use_regex: bool = False,
+        layout: str = "documented",
+    ) -> Batch:
+        """Download what fits patterns into TARGET/PROJECT/SUBJECT/EXPERIMENT/...
+
+        So newer releases of the official client call it. Every file is compared with the server's
+        listing; what lies there already and is equal is not downloaded again.
+
+        Parameters
+        ----------
+        project, subject, experiment, scan, resource : str, optional
+            Globs for the ID of the project, labels or IDs of subjects and experiments, types or
+            IDs of scans, labels of resources.
+        use_regex : bool
+            They are regular expressions, which must fit as a whole.
+        layout : str
+            How files lie, see `transfer.layout.place`.
+
+        Raises
+        ------
+        XNATNotFoundError
+            No project fits.
+        XNATIntegrityError
+            Some sessions could not be downloaded; all others were. The message names them.
+        """
+        from ..transfer.batch import download_all
+
+        patterns = {
+            name: None if pattern is None else (f"re:{pattern}" if use_regex else pattern)
+            for name, pattern in (
+                ("project", project),
+                ("subject", subject),
+                ("experiment", experiment),
+                ("scan", scan),
+                ("resource", resource),
+            )
+        }
+        return download_all(self.connection, target_directory, patterns, layout)
 
     def upload(
         self,

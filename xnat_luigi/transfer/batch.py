@@ -7,7 +7,8 @@ and not downloaded again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from ..exceptions import (
     XNATAuthError,
     XNATConnectionError,
     XNATError,
+    XNATIntegrityError,
     XNATNotFoundError,
     XNATUnsafeNameError,
 )
@@ -31,7 +33,7 @@ from .zipped import fetch_folder
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["Batch", "download_selected"]
+__all__ = ["Batch", "download_all", "download_selected"]
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +101,45 @@ def download_selected(
             except XNATError as error:
                 log.error("%s: %s", name, error)
                 done.failed.append((name, str(error)))
+    return done
+
+
+def download_all(
+    conn: Connection,
+    root: str | os.PathLike[str],
+    patterns: Mapping[str, str | None],
+    layout: str = "documented",
+) -> Batch:
+    """Download what fits, see `download_selected`, and raise at the end if something failed.
+
+    Parameters
+    ----------
+    patterns : mapping
+        `project`, `subject`, `experiment`, `scan`, `resource`; None means all.
+
+    Raises
+    ------
+    XNATIntegrityError
+        Some sessions could not be downloaded; all others were.
+    """
+
+    def given(name: str) -> tuple[str, ...]:
+        pattern = patterns.get(name)
+        return () if pattern is None else (pattern,)
+
+    selection = Selection(
+        subjects=given("subject"),
+        sessions=given("experiment"),
+        scans=given("scan"),
+        resources=given("resource"),
+    )
+    projects = given("project") or ("*",)
+    done = download_selected(conn, Path(root), projects, selection, layout=layout)
+    if done.failed:
+        shown = "; ".join(f"{place}: {reason[:200]}" for place, reason in done.failed[:5])
+        raise XNATIntegrityError(
+            f"{len(done.failed)} of {done.sessions} sessions could not be downloaded: {shown}"
+        )
     return done
 
 
