@@ -102,6 +102,12 @@ def best(work: Callable[[], object], times: int = TIMES) -> float:
     return min(found)
 
 
+def both(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of the quickest run of each, in turns: what else the machine does meets both."""
+    found = [(best(ours, 1), best(theirs, 1)) for _ in range(2 * TIMES)]
+    return min(one for one, _ in found), min(other for _, other in found)
+
+
 # Listings ---------------------------------------------------------------------------------------
 
 
@@ -194,12 +200,16 @@ def of_files(base: str, url: str, folder: Path, count: int, size: int) -> Iterat
         if other is None:
             print("nginx is not installed: its lines are left out", file=sys.stderr)
         for clients in (1, 8):
-            ours = best(lambda c=clients: fetch_all(url, base, names, c, login=True))  # type: ignore[misc]
             what = f"{count} files of {size // 1000} kB, {clients} client(s)"
+
+            def fetch(address: str, at: str, login: bool, clients: int = clients) -> None:
+                fetch_all(address, at, names, clients, login=login)
+
             if other is None:
+                ours = best(lambda: fetch(url, base, True))
                 yield Row(what, rate(count, size, ours), "", "", True)
                 continue
-            theirs = best(lambda c=clients: fetch_all(other, "", names, c, login=False))  # type: ignore[misc]
+            ours, theirs = both(lambda: fetch(url, base, True), lambda: fetch(other, "", False))
             yield Row(what, rate(count, size, ours), f"nginx {rate(count, size, theirs)}",
                       ">= 60 % of nginx", theirs / ours >= 0.6)  # fmt: skip
 
@@ -232,10 +242,14 @@ def fetch_all(url: str, base: str, names: list[str], clients: int, *, login: boo
 
 def of_zips(base: str, url: str, folder: Path, count: int, size: int) -> Iterator[Row]:
     client = Client(url).login()
-    ours = best(lambda: client.get(f"{base}?format=zip"))
     what = f"stored zip of {count} files"
     program = shutil.which("zip")
+
+    def fetch() -> None:
+        client.get(f"{base}?format=zip")
+
     if program is None:
+        ours = best(fetch)
         print("zip is not installed: its line is left out", file=sys.stderr)
         yield Row(what, rate(count, size, ours), "", "", True)
         return
@@ -249,7 +263,7 @@ def of_zips(base: str, url: str, folder: Path, count: int, size: int) -> Iterato
             pass
         assert process.wait() == 0
 
-    theirs = best(zip_it)
+    ours, theirs = both(fetch, zip_it)
     yield Row(what, rate(count, size, ours), f"zip -0 {rate(count, size, theirs)}",
               ">= 60 % of zip -0", theirs / ours >= 0.6)  # fmt: skip
 

@@ -91,6 +91,8 @@ def _put(item: Item, path: str, value: str) -> None:
         name, predicate = steps[end]
         collection = "/".join(part for part, _ in steps[: end + 1])
         if predicate or collection in ("fields/field", "aliases/alias"):
+            if field_type(item.xsi_type, collection) is None:
+                return  # a list that the type does not have
             rest = "/".join(part for part, _ in steps[end + 1 :]) or name
             _put_collected(item, collection, predicate, rest, value)
             return
