@@ -102,6 +102,21 @@ def test_N12_a_wrong_digest_names_both(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_N12_files_without_a_digest_are_noted_as_unverified(
+    conn: Connection,
+    place: Address,
+    standin: StandIn,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    standin.preferences["checksums"] = False
+    upload.put_file(conn, place, "NEW", "x.txt", b"words")
+    files = contents.list_files(conn, place)
+    fetch_folder(conn, place.files(), [(one, tmp_path / one.path) for one in files], root=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert "1 of 3 files are unverified" in caplog.text and "x.txt" in caplog.text
+
+
 def test_N12_a_listed_file_that_misses_on_the_disk_is_named(
     conn: Connection, place: Address, standin: StandIn, tmp_path: Path
 ) -> None:

@@ -108,6 +108,17 @@ def test_what_is_there_is_not_downloaded_again(
     assert place.read_bytes() == b"it ran"
 
 
+def test_N12_files_without_a_digest_are_counted(
+    conn: Connection, tmp_path: Path, standin: StandIn
+) -> None:
+    standin.preferences["checksums"] = False
+    standin.add_session("P1", "S3", "S3_MR", resources={"NEW": {"x.txt": b"x"}})
+    done = download_selected(conn, tmp_path, ["P1"], Selection(resources=("NEW", "LOGS")))
+    assert (done.files, done.unverified) == (3, 1)
+    again = download_selected(conn, tmp_path, ["P1"], Selection(resources=("NEW", "LOGS")))
+    assert (again.files, again.kept) == (1, 2)  # what cannot be proven is fetched again
+
+
 def test_only_the_scans_asked_for_travel(
     conn: Connection, tmp_path: Path, standin: StandIn
 ) -> None:

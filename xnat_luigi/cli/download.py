@@ -81,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{done.sessions} sessions: {done.files} files with {done.bytes} bytes downloaded, "
             f"{done.kept} were there"
         )
+        if done.unverified:
+            print(f"{done.unverified} files have no MD5 on the server: compared by size only")
     for place, reason in done.failed:
         print(f"failed: {place}: {reason}", file=sys.stderr)
     return FAILED if done.failed else 0

@@ -42,13 +42,14 @@ Progress = Callable[[str], None]
 
 @dataclass
 class Batch:
-    """What a download did. `kept` files lay there and were equal, `failed` are places and
-    reasons."""
+    """What a download did. `kept` files lay there and were equal, `unverified` ones have no MD5 on
+    the server and were compared by size, `failed` are places and reasons."""
 
     sessions: int = 0
     files: int = 0
     bytes: int = 0
     kept: int = 0
+    unverified: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -196,6 +197,7 @@ def _download(
     path, query = _cheapest(session, [meant[file.resource_id] for file, _ in missing], every)
     saved = fetch_folder(conn, path, missing, root=root, query=query)
     done.files += len(saved)
+    done.unverified += sum(len(file.digest) != 32 for file, _ in missing)
     done.bytes += sum(one.size for one in saved)
 
 

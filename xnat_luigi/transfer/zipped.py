@@ -138,11 +138,27 @@ def fetch_folder(
             missing = [pair for pair in wanted if pair[1] not in brought]
         for file, target in missing:
             parts.append(_singly(conn, file, target, root))
-        return publish(parts)
+        saved = publish(parts)
+        _tell_unverified(files_path, [file for file, _ in wanted])
+        return saved
     except BaseException:
         for part in parts:
             part.discard()
         raise
+
+
+def _tell_unverified(files_path: str, files: Sequence[File]) -> None:
+    """Say how many files could be compared by size only, or not at all (N12)."""
+    bare = [file for file in files if len(file.digest) != 32]
+    if bare:
+        log.warning(
+            "%s: %d of %d files are unverified, the server has no MD5 of them (%s); "
+            "refresh the catalog with checksums",
+            files_path,
+            len(bare),
+            len(files),
+            bare[0].path,
+        )
 
 
 def _from_zip(
@@ -235,6 +251,7 @@ def _save_zip(
                 yield chunk
 
         members = unpack_zip(passing(), lambda name: None)
+        _tell_unverified(files_path, files)
         lost = _unproven(files, members)
         if lost:
             shown = ", ".join(lost[:5]) + (f" and {len(lost) - 5} more" if len(lost) > 5 else "")
