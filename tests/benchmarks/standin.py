@@ -324,7 +324,7 @@ def of_crowd(url: str, base: str, names: list[str]) -> Iterator[Row]:
 def rows(full: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        yield from of_listing(folder / "many", 10_000 if full else 1_000)
+        yield from of_listing(folder / "many", 10_000)
         count = 1_000 if full else 200
         base, files = fill(folder / "files", count, SLICE)
         with serving(folder / "files") as (url, _):

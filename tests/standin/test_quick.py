@@ -142,6 +142,14 @@ def test_faults_meet_it_all_the_same(case: Case) -> None:
     assert case.get().content == BODY
 
 
+def test_it_does_not_wait_for_those_who_write(case: Case) -> None:
+    case.server.clock.advance(10)  # the session's time would be written down now
+    with case.server.state.store.writing(counts=False):
+        assert case.get().content == BODY
+    case.server.clock.advance(10)
+    assert case.get().content == BODY
+
+
 def test_it_is_in_the_log(case: Case) -> None:
     case.get()
     record = case.server.requests[-1]

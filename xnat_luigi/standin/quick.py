@@ -89,7 +89,7 @@ class QuickFiles:
         session = cookie_value(headers.get("Cookie", ""), "JSESSIONID")
         if not session or any(name in headers for name in _SPECIAL):
             return None
-        user = self._state.users.use_session(session)
+        user = self._state.users.use_session(session, wait=False)
         known = None if user is None else self._known.get((raw.raw_path, user))
         if user is None or known is None or known.generation != self._state.store.generation:
             return None

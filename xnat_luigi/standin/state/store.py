@@ -94,10 +94,18 @@ class Store:
                 self._connection.execute("COMMIT")
                 self.generation += counts
 
-    def note(self, sql: str, *values: Any) -> None:
-        """A change that no answer depends on, such as when a login was last used."""
-        with self._lock:
+    def note(self, sql: str, *values: Any, wait: bool = True) -> bool:
+        """A change that no answer depends on, such as when a login was last used.
+
+        Returns: False when `wait` is false and somebody else is writing; nothing was done then.
+        """
+        if not self._lock.acquire(blocking=wait):
+            return False
+        try:
             self._connection.execute(sql, values)
+        finally:
+            self._lock.release()
+        return True
 
     def next_number(self, counter: str) -> int:
         """Counts up the named counter; never gives a number twice, also after a restart."""

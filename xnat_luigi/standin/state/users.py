@@ -192,22 +192,30 @@ class Users:
             )
         return session
 
-    def use_session(self, session: str) -> str | None:
-        """The login of a live session, whose idle time starts anew; None if gone or expired."""
+    def use_session(self, session: str, *, wait: bool = True) -> str | None:
+        """The login of a live session, whose idle time starts anew; None if gone or expired.
+
+        With `wait=False` only what is in memory counts, so that the event loop can ask while
+        somebody writes; None then says nothing.
+        """
         known = self._sessions.get(session)
         if known is None:
-            row = self.store.row("SELECT login, used FROM session WHERE id = ?", session)
+            row = None
+            if wait:
+                row = self.store.row("SELECT login, used FROM session WHERE id = ?", session)
             if row is None:
                 return None
             known = self._sessions.setdefault(session, _Session(row["login"], row["used"]))
         now = self.clock.time()
         if now - known.used > self.preferences["sessionTimeout"]:
-            self.close_session(session)
+            if wait:
+                self.close_session(session)
             return None
         known.used = now
         if now - known.kept > 0.5:  # not at every request: a write is dearer than the request
-            known.kept = now
-            self.store.note("UPDATE session SET used = ? WHERE id = ?", now, session)
+            sql = "UPDATE session SET used = ? WHERE id = ?"
+            if self.store.note(sql, now, session, wait=wait):
+                known.kept = now
         return known.login
 
     def close_session(self, session: str) -> None:
