@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from xnat_luigi.connection.login import Connection
+from xnat_luigi.connection.registry import close_all, connection_for
 from xnat_luigi.exceptions import XNATUnsafeNameError
 from xnat_luigi.rest.items import delete_item, rename
 from xnat_luigi.staging.save import machine, save_bytes
 from xnat_luigi.standin import StandIn
 from xnat_luigi.standin.faults import Fault
-from xnat_luigi.sync.apply import Rules
+from xnat_luigi.sync import inventory, plan
+from xnat_luigi.sync.apply import Rules, apply
 from xnat_luigi.sync.state import State
 from xnat_luigi.transfer.select import Selection
 from xnat_luigi.uris import experiment
@@ -406,3 +408,43 @@ def test_an_empty_file_is_a_file(standin: StandIn, sync: Sync, root: Path) -> No
     assert sync().exit_status == 0
     assert tree(root)["P1/S0/E0/resources/R/files/empty"] == b""
     assert sync().same == 1
+
+
+def test_an_empty_list_is_not_believed_where_files_are_counted(
+    standin: StandIn, sync: Sync, root: Path
+) -> None:
+    fill(standin, 1)
+    sync()
+    replace_file(standin, "E0", "0.dcm", content("new", size=77))
+    empty = '{"ResultSet":{"Columns":[{"key":"URI"}],"Result":[],"title":"Files"}}'
+    standin.faults.add(Fault(path=r"/files\?", replace=empty))
+    (one,) = sync().sessions
+    assert "the server counts 1 files in LOGS and lists none" in one.failed
+    assert one.exit_status == 7
+    standin.faults.clear()
+    assert list(State(root, "P1").all_gone()) == []
+    assert sync().files == 1
+
+
+def test_A1_a_login_that_expires_on_the_way_costs_a_new_one(
+    standin: StandIn, sync: Sync, root: Path
+) -> None:
+    fill(standin, 4)
+    report = sync(workers=1, watch=lambda one: standin.clock.advance(3600))
+    assert (report.exit_status, report.files) == (0, 40)
+    logins = [one for one in standin.requests if one.path == "/data/services/auth"]
+    assert len(logins) > 1
+    assert len(tree(root)) == 40
+
+
+def test_a_server_below_a_path(tmp_path: Path, netrc: Path) -> None:
+    with StandIn(context="/xnat") as server:
+        fill(server, 1)
+        conn = connection_for(server.url)
+        todo = plan.make(inventory.take(conn, "P1"), tmp_path / "data")
+        report = apply(conn, todo)
+        assert (report.exit_status, report.files) == (0, 10)
+        (tmp_path / "data" / FIRST).unlink()
+        todo = plan.make(inventory.take(conn, "P1"), tmp_path / "data")
+        assert apply(conn, todo).files == 1
+        close_all()

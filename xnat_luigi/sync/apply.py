@@ -6,7 +6,7 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..exceptions import (
     XNATAuthError,
     XNATConnectionError,
     XNATError,
+    XNATIntegrityError,
     XNATIOError,
     XNATLockError,
     XNATUnavailableError,
@@ -235,8 +236,9 @@ def _done_by_others(run: _Run, step: Step, known: Known) -> bool:
 def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
     session = step.session
     rows, wanted = wanted_resources(run.conn, run.plan.inventory.selection, session)
-    files = _files(run, session, rows, wanted)
+    files = _files(run, session, wanted)
     old = {one.origin.get("resource_id", ""): one for one in known.resources}
+    _refuse_empty(session, wanted, files, old)
     partial = run.state.read_partial(session.id)
     stamps = {"subject": run.plan.inventory.stamp(session), "session": step.stamp}
     jobs = [
@@ -283,6 +285,22 @@ def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
     )
 
 
+def _refuse_empty(
+    session: Experiment,
+    wanted: Sequence[Resource],
+    files: Mapping[str, Sequence[File]],
+    old: Mapping[str, Manifest],
+) -> None:
+    """Do not believe an empty list where the server itself counts files and we have some."""
+    for row in wanted:
+        before = old.get(row.id)
+        if row.file_count and row.id not in files and before is not None and before.entries:
+            raise XNATIntegrityError(
+                f"{session.label}: the server counts {row.file_count} files in {row.label} and "
+                "lists none; nothing was changed here, refresh its catalog there"
+            )
+
+
 def _with_partial(old: Manifest | None, partial: list[Entry]) -> Manifest | None:
     """An older manifest and what a run that did not end has brought since."""
     if not partial:
@@ -301,9 +319,7 @@ def _sweep(run: _Run, session: Experiment, done: Sequence[Fetched]) -> None:
                 remove_file(part)
 
 
-def _files(
-    run: _Run, session: Experiment, rows: Sequence[Resource], wanted: Sequence[Resource]
-) -> dict[str, list[File]]:
+def _files(run: _Run, session: Experiment, wanted: Sequence[Resource]) -> dict[str, list[File]]:
     """The files of a session by resource; digests are ordered first where the rules say so."""
     if not wanted:
         return {}
@@ -318,14 +334,6 @@ def _files(
     by_resource: dict[str, list[File]] = {}
     for file in found:
         by_resource.setdefault(file.resource_id, []).append(file)
-    for row in rows:
-        if row.file_count and row.id in meant and row.id not in by_resource:
-            log.warning(
-                "%s: the server counts %d files in %s and lists none",
-                session.label,
-                row.file_count,
-                row.label,
-            )
     return by_resource
 
 
