@@ -26,6 +26,7 @@ from ..rest.contents import list_resources, list_session_files
 from ..rest.listings import list_experiments, list_projects, list_scans
 from ..rest.records import Experiment, File, Resource
 from ..staging.manifest import hash_file
+from ..staging.sweep import sweep
 from .layout import Origin, place
 from .select import Selection, fits
 from .zipped import fetch_folder
@@ -87,6 +88,8 @@ def download_selected(
     """
     chosen = selection or Selection()
     done = Batch()
+    for part in sweep(root):
+        log.info("removed %s, left by a run that was killed", part)
     taken: dict[Path, str] = {}
     for project in _projects(conn, projects):
         for session in list_experiments(conn, project):
