@@ -71,6 +71,8 @@ class TestAssessor(RemoteContract):
 
 
 class TestResource(RemoteContract):
+    methods = ("fork", "forkserver")
+
     @pytest.fixture
     def present(self, archive: StandIn) -> Any:
         return ResourceTarget(archive.url, "P1", "DICOM", experiment="S1_MR1", scan="1")
