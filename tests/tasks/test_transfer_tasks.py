@@ -392,7 +392,7 @@ def test_an_order_is_a_file(
         ({"subjects": "S2"}, {"S2_MR1"}),
         ({"select": {"sessions": ["re:S[12]_.*"]}}, {"S1_MR1", "S2_MR1"}),
         ({"select": {"custom": "cohort=A*"}}, {"S2_MR1"}),
-        ({"select": {"types": "xnat:ctSessionData"}}, set()),
+        ({"select": {"types": "xnat:ct*"}}, set()),
     ],
 )
 def test_a_selection_of_sessions(
@@ -412,6 +412,17 @@ def test_a_selection_of_sessions(
     run(task)
     assert task.complete()
     assert {name.split("/")[2] for name in files_in(tmp_path / "dest")} == sessions
+
+
+def test_a_session_that_is_not_there_names_the_nearest(
+    server: StandIn, add_session: Callable[..., str], tmp_path: Path
+) -> None:
+    add_session("S1_MR1")
+    task = SyncProject(
+        server=server.url, project="P1", dest=str(tmp_path / "dest"), sessions="S1_MR2"
+    )
+    with pytest.raises(XNATValueError, match="S1_MR1"):
+        task.complete()
 
 
 def test_a_wrong_word_in_a_selection_names_the_right_one(server: StandIn, tmp_path: Path) -> None:

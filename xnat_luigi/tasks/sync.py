@@ -154,6 +154,15 @@ class SyncProject(SyncTask):
     def session_names(self) -> dict[str, tuple[str, ...]]:
         return {"sessions": split(self.sessions)} if self.sessions else {}
 
+    def take_inventory(self) -> inventory.Inventory:
+        """As for all; a session, subject or type that the project lacks is an error.
+
+        Raises XNATValueError with the nearest name there is.
+        """
+        found = super().take_inventory()
+        found.refuse_unknown()
+        return found
+
     def output(self) -> StagedTarget:
         return StagedTarget(str(self.root), self.project)
 
