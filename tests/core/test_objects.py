@@ -301,3 +301,30 @@ def test_A5_2_quarantine_and_back(experiment: Any, session: Any) -> None:
     experiment.activate()
     assert experiment.status == "active"
     assert experiment.data["label"] == "S1_MR1"
+
+
+def test_assessors_are_objects_like_others(experiment: Any, session: Any, site: StandIn) -> None:
+    made = experiment.create_assessor("QC1", "xnat:qcManualAssessorData")
+    made.note = "looked at"
+    made.fields["verdict"] = "good"
+    resource = made.create_resource("REPORT")
+    resource.upload("fine", "report.txt")
+    session.clearcache()
+    again = session.experiments[experiment.id].assessors["QC1"]
+    assert (again.note, again.fields["verdict"], again.label) == ("looked at", "good", "QC1")
+    assert again.resources["REPORT"].files["report.txt"].open().read() == b"fine"
+    assert again.parent.id == experiment.id
+    reached = session.create_object(again.uri)
+    assert reached.id == again.id and "REPORT" in reached.resources
+    again.label = "QC2"
+    assert "QC2" in experiment.assessors
+    experiment.assessors["QC2"].delete()
+    assert len(experiment.assessors) == 0
+
+
+def test_reconstructions_are_listed_and_have_resources(experiment: Any, session: Any) -> None:
+    session.put(
+        f"{experiment.uri}/reconstructions/R1", query={"xsiType": "xnat:reconstructedImageData"}
+    )
+    (found,) = experiment.reconstructions.listing
+    assert found.id == "R1"
