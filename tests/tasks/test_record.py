@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -93,6 +95,7 @@ def test_the_record_itself_is_no_part_of_what_it_describes() -> None:
     assert again.fingerprint == DICOM.fingerprint == fingerprint(FILES)
     assert again.files == DICOM.files
     assert again.has_record
+    assert again.record == "f" * 32
     assert not DICOM.has_record
 
 
@@ -101,3 +104,24 @@ def test_code_is_described_by_what_is_installed() -> None:
     assert code["version"] == "7"
     assert list(code["packages"]) == ["luigi"]
     assert "git" not in code
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    done = subprocess.run(
+        ["git", *identity, *words], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_code_in_a_checkout_names_its_commit_and_whether_it_was_clean(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "step.py").write_text("one = 1\n")
+    git(tmp_path, "add", "step.py")
+    git(tmp_path, "commit", "-q", "-m", "one")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert describe_code("1", [], tmp_path)["git"] == {"commit": commit, "clean": True}
+    (tmp_path / "notes.txt").write_text("not of the code")
+    assert describe_code("1", [], tmp_path)["git"]["clean"] is True
+    (tmp_path / "step.py").write_text("one = 2\n")
+    assert describe_code("1", [], tmp_path)["git"] == {"commit": commit, "clean": False}

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from xnat_luigi.rest.files.removal import delete_resource
 from xnat_luigi.standin import Fault, StandIn
 from xnat_luigi.targets.resource import FileTarget, ResourceTarget
 from xnat_luigi.tasks import DerivedTask, EveryScan
-from xnat_luigi.tasks.condition import Condition, StaleResultError
+from xnat_luigi.tasks.condition import Condition, StaleResultError, StepFailedError
 from xnat_luigi.tasks.record import RECORD_NAME, SEAL_NAME, Record
 from xnat_luigi.uris import Address
 
@@ -263,6 +264,21 @@ def test_a_failing_program_says_where_why_and_how_to_run_it_alone(
     files = ResourceTarget(server.url, "P1", "LOGS", experiment="S1_MR1", scan="1").files()
     assert len(files) == 1
     assert not step(Fails).look().record
+
+
+def test_the_working_folder_is_kept_only_when_asked(
+    step: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    with pytest.raises(StepFailedError):
+        step(Fails).run()
+    assert not list(scratch.rglob("half.txt"))
+    with pytest.raises(StepFailedError, match="working folder is kept") as caught:
+        step(Fails, keep=True).run()
+    kept = next(scratch.rglob("half.txt"))
+    assert str(kept.parent) in str(caught.value)
 
 
 class Nothing(Sizes):

@@ -59,8 +59,9 @@ class InputRecord:
     """A resource that went in.
 
     `uri` is its address by ids, `fingerprint` its files in one word (`targets.resource`);
-    `has_record` says that a record lies beside it, which leads on to where it came from. `labels`
-    holds names of people's making (subject, session), only where asked for.
+    `has_record` says that a record lies beside it, which leads on to where it came from, `record`
+    is that record's MD5 where the server knows one. `labels` holds names of people's making
+    (subject, session), only where asked for.
     """
 
     name: str
@@ -68,6 +69,7 @@ class InputRecord:
     fingerprint: str
     files: tuple[tuple[str, int | None, str], ...]
     has_record: bool = False
+    record: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -80,12 +82,14 @@ class InputRecord:
     ) -> InputRecord:
         """From a listing of the resource."""
         output = OutputRecord.of(files)
+        beside = next((file for file in files if file.path == RECORD_NAME), None)
         return cls(
             name,
             uri,
             fingerprint(file for file in files if file.path not in OWN_NAMES),
             output.files,
-            any(file.path == RECORD_NAME for file in files),
+            beside is not None,
+            beside.digest.lower() if beside is not None else "",
             dict(labels or {}),
         )
 
