@@ -280,6 +280,21 @@ def test_no_more_places_than_the_cap_over_all_threads_and_processes(tmp_path: Pa
         assert not (tmp_path / "never").exists()
 
 
+def test_the_places_lie_in_a_folder_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with slot("http://x", 1):
+        (folder,) = tmp_path.iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(XNATLockError, match="not a folder of ours"), slot("http://x", 1):
+        pytest.fail("went through a link")
+
+
 def test_a_capped_sync_ends(standin: StandIn, sync: Sync, tmp_path: Path) -> None:
     fill(standin, 5)
     report = sync(workers=4, rules=Rules(cap=1, slots=tmp_path / "slots"))

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -128,8 +129,17 @@ def slot(
 
 
 def _temporary() -> Path:
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    return Path(base) / f"xnat-luigi-{os.getuid()}" / "slots"
+    """A folder that is ours: in a folder for all, another user may have put something there."""
+    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    folder = base / f"xnat-luigi-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise XNATLockError(
+            f"{folder} is not a folder of ours: remove it, set XDG_RUNTIME_DIR, or set the cap to 0"
+        )
+    return folder / "slots"
 
 
 def _acquire(
