@@ -291,7 +291,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--full", action="store_true", help="100 sessions, and 1,000 unchanged")
+    parser.add_argument(
+        "--full", action="store_true", help="100 sessions; 1,000 unchanged ones of 5 GB"
+    )
     arguments = parser.parse_args(argv)
     sessions = 100 if arguments.full else arguments.sessions
     rows: list[Row] = []
@@ -310,7 +312,8 @@ def main(argv: list[str] | None = None) -> int:
                 bench.stop()
         place = Path(folder, "later")
         place.mkdir()
-        bench = Bench(place, 1000 if arguments.full else sessions, 4, 100_000, arguments.workers)
+        many, files, size = (1000, 10, 512_000) if arguments.full else (sessions, 4, 100_000)
+        bench = Bench(place, many, files, size, arguments.workers)
         try:
             rows += later_syncs(bench, arguments.rounds, "later", peer=True)
         finally:
