@@ -276,7 +276,8 @@ class PrearchiveSession(_Waiting):
         trigger_pipelines : bool, optional
             False keeps archiving from starting pipelines.
         project, subject, experiment : str or object, optional
-            Where it goes; what the server derived from it when missing.
+            Where it goes; what the server derived from it when missing. To go to another project
+            it is moved in the prearchive first, and stays there if archiving fails.
 
         Raises
         ------
@@ -285,10 +286,13 @@ class PrearchiveSession(_Waiting):
         """
         if overwrite not in (None, "none", "append", "delete"):
             raise XNATValueError(f"overwrite {overwrite!r} is none of 'none', 'append', 'delete'")
+        target = name_of(project, "id")
+        if target not in (None, self._read_row().project):
+            self.move(target)  # the archive service does not change projects reliably (B 3.1)
         found = archive_row(
             self.xnat_session.connection,
             self._read_row(),
-            project=name_of(project, "id"),
+            project=target,
             subject=name_of(subject, "label"),
             session=name_of(experiment, "label"),
             overwrite=None if overwrite == "none" else overwrite,

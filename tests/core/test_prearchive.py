@@ -130,6 +130,15 @@ def test_S237_S238_archiving(session: Any, waiting: Any) -> None:
         waiting.scans  # noqa: B018
 
 
+def test_S238_archiving_into_another_project(session: Any, waiting: Any, site: StandIn) -> None:
+    made = waiting.archive(project=session.projects["P2"], subject="S7")
+    assert (made.project, made.label, made.subject.label) == ("P2", "IN1_MR", "S7")
+    assert "IN1_MR" not in session.projects["P1"].experiments
+    assert session.prearchive.sessions() == []
+    moves = [one for one in site.requests if "action=move" in one.query]
+    assert len(moves) == 1
+
+
 def test_S239_overwriting_quarantine_and_pipelines(
     session: Any, waiting: Any, archive: Path
 ) -> None:
