@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xnat_luigi.standin import Fault, StandIn
+from xnat_luigi.standin.shortcut import plain_get
 from xnat_luigi.standin.wire import Answer, Request
 
 from .site import real_server
@@ -155,6 +161,114 @@ def test_it_is_in_the_log(case: Case) -> None:
     record = case.server.requests[-1]
     assert (record.method, record.path, record.status) == ("GET", f"{case.path}/a.bin", 200)
     assert (record.bytes_out, record.user) == (len(BODY), "reader")
+
+
+def head(case: Case, name: str, more: str = "") -> bytes:
+    cookie = f"JSESSIONID={case.client.cookies['JSESSIONID']}"
+    lines = f"GET {case.path}/{name} HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n{more}\r\n"
+    return lines.encode()
+
+
+def answers(conn: socket.socket, count: int) -> list[bytes]:
+    """The bodies of so many answers with a length."""
+    found = b""
+    bodies: list[bytes] = []
+    while len(bodies) < count:
+        before, mark, after = found.partition(b"\r\n\r\n")
+        size = None
+        if mark:
+            size = next(int(line.split(b":")[1]) for line in before.lower().split(b"\r\n")
+                        if line.startswith(b"content-length"))  # fmt: skip
+        if size is not None and len(after) >= size:
+            bodies.append(after[:size])
+            found = after[size:]
+            continue
+        chunk = conn.recv(1 << 20)
+        if not chunk:
+            break
+        found += chunk
+    return bodies
+
+
+@pytest.fixture
+def conn(case: Case) -> Iterator[socket.socket]:
+    parts = urlsplit(case.server.url)
+    assert parts.hostname is not None
+    with socket.create_connection((parts.hostname, parts.port or 80), 5) as found:
+        yield found
+
+
+def test_requests_in_pieces_and_several_at_once(case: Case, conn: socket.socket) -> None:
+    one = head(case, "small.txt")
+    for cut in (1, 3, len(one) // 2, len(one) - 2, len(one) - 1):
+        conn.sendall(one[:cut])
+        time.sleep(0.02)
+        conn.sendall(one[cut:])
+        assert answers(conn, 1) == [b"small"]
+    conn.sendall(one)
+    assert answers(conn, 1) == [b"small"]
+    conn.sendall(one + head(case, "empty") + one)
+    assert answers(conn, 3) == [b"small", b"", b"small"]
+
+
+def test_a_body_that_looks_like_a_request_is_a_body(case: Case, conn: socket.socket) -> None:
+    body = head(case, "small.txt")
+    session = case.login("admin").cookies["JSESSIONID"]
+    put = (
+        f"PUT {case.path}/new.txt?inbody=true HTTP/1.1\r\nHost: x\r\n"
+        f"Cookie: JSESSIONID={session}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    conn.sendall(put.encode())
+    time.sleep(0.1)
+    conn.sendall(body)
+    assert answers(conn, 1) == [b""]
+    assert (case.folder / "new.txt").read_bytes() == body
+
+
+def test_what_arrives_while_a_large_file_is_on_its_way(case: Case, conn: socket.socket) -> None:
+    big = os.urandom(12 << 20)
+    (case.folder / "a.bin").write_bytes(big)
+    conn.sendall(head(case, "a.bin"))
+    time.sleep(0.2)  # nobody reads: the rest has to wait
+    conn.sendall(head(case, "small.txt"))
+    time.sleep(0.1)
+    assert answers(conn, 2) == [big, b"small"]
+    conn.sendall(head(case, "small.txt"))
+    assert answers(conn, 1) == [b"small"]
+
+
+def test_others_are_served_while_a_large_file_waits(case: Case, conn: socket.socket) -> None:
+    (case.folder / "a.bin").write_bytes(os.urandom(64 << 20))
+    conn.sendall(head(case, "a.bin"))
+    time.sleep(0.1)
+    assert case.get("small.txt").content == b"small"
+
+
+@pytest.mark.parametrize(
+    "more", ["Connection: close\r\n", "Connection: keep-alive\r\n", "X-Odd: \xe9\r\n"]
+)
+def test_other_headers(case: Case, conn: socket.socket, more: str) -> None:
+    conn.sendall(head(case, "small.txt", more))
+    assert answers(conn, 1) == [b"small"]
+    if "close" in more:
+        assert conn.recv(10) == b""
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_plain_or_not(data: bytes) -> None:
+    assert plain_get(data) is None or data.startswith(b"GET ")
+    whole = b"GET /a HTTP/1.1\r\nHost: x\r\n" + data + b"\r\n\r\n"
+    found = plain_get(whole)
+    assert found is None or found[0] == "/a"
+
+
+@pytest.mark.parametrize(
+    "field", ["Range: bytes=0-1", "Authorization: Basic x", "Content-Length: 0", "expect: x",
+              "If-Modified-Since: x", "Transfer-Encoding: chunked", "Upgrade: x", " folded"],
+)  # fmt: skip
+def test_nothing_special_is_plain(field: str) -> None:
+    assert plain_get(f"GET /a HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n".encode()) is None
+    assert plain_get(b"GET /a HTTP/1.1\r\nHost: x\r\nCookie: a=b\r\n\r\n") == ("/a", " a=b")
 
 
 def test_a_client_that_goes_away(case: Case) -> None:

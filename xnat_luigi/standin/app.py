@@ -117,14 +117,6 @@ class App:
                 if early is not None:
                     response, sent = early
                     return response
-            elif not inside:
-                quick = self.quick.find(raw)
-                if quick is not None:
-                    request.user, known = quick
-                    done = await self.quick.send(raw, known)
-                    if done is not None:
-                        response, sent = done
-                        return response
             request = await self._read(raw, path, query)
             generation = self.state.store.generation
             loop = asyncio.get_running_loop()
@@ -151,6 +143,13 @@ class App:
                     request.body.path.unlink()
             if not inside:
                 self._record(request, query, response, sent, started)
+
+    def note_quick(self, target: str, user: str, sent: int, began: float) -> None:
+        """Enters a file that `shortcut.py` has sent into the log."""
+        path, _, query = target.partition("?")
+        seconds = time.monotonic() - began
+        path = path.removeprefix(self.context)
+        self.log.add(RequestRecord("GET", path, query, 200, 0, sent, user, seconds))
 
     def _record(
         self,

@@ -165,6 +165,10 @@ class Faults:
         with self._lock:
             self._rules.clear()
 
+    def any(self) -> bool:
+        """Whether there is any rule."""
+        return bool(self._rules)
+
     def __iter__(self) -> Iterator[Fault]:
         with self._lock:
             return iter(list(self._rules))

@@ -1,14 +1,12 @@
-"""Files that were asked for before, answered on the event loop without a handler.
+"""Files that were asked for before: what a handler found out about them, for as long as it is true.
 
-What a handler found out about an address (which file, with which headers, for this login) stays
-true until something is written to the store or the resource's catalog changes on disk. So the
-second request for a file by the same user costs a look into a dictionary and two `stat` calls.
-Requests with a Range or a condition, and those that a fault rule meets, always take the long way.
+Which file an address means, with which headers, for this login: that stays true until something is
+written to the store or the resource's catalog changes on disk. So the second request for a file by
+the same user costs a look into a dictionary and two `stat` calls (`shortcut.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import email.utils
 import functools
 import os
@@ -16,38 +14,27 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-
-from aiohttp import web
+from typing import BinaryIO
 
 from .access import Access, cookie_value
-from .misbehaviour import NoResponse
-from .sending import corked, push_file
 from .state import State
 from .wire import Answer, Request
 from .writing import Writer
 
-__all__ = ["QuickFiles"]
+__all__ = ["Known", "QuickFiles", "open_known"]
 
 KEPT = 50_000
-_SPECIAL = ("Range", "If-Modified-Since", "Authorization")
 Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class _Known:
+class Known:
+    """A file, the headers of its answer, and what both depend on."""
+
     generation: int
     place: str
     catalogs: tuple[tuple[str, Stamp], ...]
     head: bytes
-
-
-class KeptOpen(NoResponse):
-    """An answer written by hand on a connection that stays."""
-
-    @property
-    def keep_alive(self) -> bool | None:
-        """Always: HTTP/1.0 clients take the long way."""
-        return True
 
 
 def _stamp(path: str | Path) -> Stamp:
@@ -61,7 +48,7 @@ class QuickFiles:
     def __init__(self, state: State, access: Access) -> None:
         self._state = state
         self._access = access
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
 
     def remember(self, target: str, request: Request, answer: Answer, generation: int) -> None:
         """Keeps what a handler answered, if it was a plain file of a resource."""
@@ -76,47 +63,29 @@ class QuickFiles:
             catalogs = tuple((str(path), _stamp(path)) for path in answer.catalogs)
         except OSError:
             return
-        known = _Known(generation, str(place), catalogs, text.encode("utf-8"))
+        known = Known(generation, str(place), catalogs, text.encode("utf-8"))
         self._known[target, request.user] = known
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
 
-    def find(self, raw: web.BaseRequest) -> tuple[str, _Known] | None:
-        """(user, what is known) for a request that can be answered at once."""
-        if raw.method != "GET" or raw.version < (1, 1) or raw.can_read_body:
+    def look_up(self, target: str, cookies: str) -> tuple[str, Known] | None:
+        """(user, what is known) of an address for whoever has these cookies."""
+        session = cookie_value(cookies, "JSESSIONID")
+        user = self._state.users.use_session(session, wait=False) if session else None
+        if user is None:
             return None
-        headers = raw.headers
-        session = cookie_value(headers.get("Cookie", ""), "JSESSIONID")
-        if not session or any(name in headers for name in _SPECIAL):
-            return None
-        user = self._state.users.use_session(session, wait=False)
-        known = None if user is None else self._known.get((raw.raw_path, user))
-        if user is None or known is None or known.generation != self._state.store.generation:
+        known = self._known.get((target, user))
+        if known is None or known.generation != self._state.store.generation:
             return None
         try:
-            if any(_stamp(path) != stamp for path, stamp in known.catalogs):
-                return None
+            same = all(_stamp(path) == stamp for path, stamp in known.catalogs)
         except OSError:
             return None
-        return user, known
+        return (user, known) if same else None
 
-    async def send(
-        self, raw: web.BaseRequest, known: _Known
-    ) -> tuple[web.StreamResponse, int] | None:
-        """Writes the answer; None if the file is not there any more (nothing was written then)."""
-        try:
-            handle = open(known.place, "rb", buffering=0)  # noqa: SIM115 - outlives the statement
-        except OSError:
-            return None
-        transport = raw.transport
-        assert isinstance(transport, asyncio.Transport)
-        with handle, corked(transport):
-            facts = os.fstat(handle.fileno())
-            transport.write(self._head(known, facts))
-            await push_file(transport, handle, 0, facts.st_size)
-        return KeptOpen(status=200), facts.st_size
-
-    def _head(self, known: _Known, facts: os.stat_result) -> bytes:
+    def head(self, known: Known, handle: BinaryIO) -> bytes:
+        """Status line and headers, up to the empty line."""
+        facts = os.fstat(handle.fileno())
         lines = (
             f"Date: {_http_date(int(time.time()))}\r\n"
             f"Last-Modified: {_http_date(int(facts.st_mtime))}\r\n"
@@ -124,6 +93,15 @@ class QuickFiles:
             f"Set-Cookie: {self._access.expiry_cookie()}\r\n\r\n"
         )
         return b"HTTP/1.1 200 OK\r\n" + known.head + lines.encode()
+
+
+def open_known(known: Known) -> tuple[BinaryIO, int] | None:
+    """The file, open, and its size; None if it is not there any more."""
+    try:
+        handle = open(known.place, "rb", buffering=0)  # noqa: SIM115 - outlives the statement
+    except OSError:
+        return None
+    return handle, os.fstat(handle.fileno()).st_size
 
 
 @functools.lru_cache(maxsize=512)

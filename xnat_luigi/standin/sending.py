@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["corked", "push_file"]
+__all__ = ["corked", "push_file", "push_now"]
 
 AT_ONCE = 4 << 20
 """Bytes that one answer may send before others have their turn."""
@@ -43,8 +43,7 @@ async def push_file(transport: asyncio.Transport, handle: BinaryIO, start: int, 
     Raises: `ConnectionError` when the client went away.
     """
     end = start + count
-    if _DIRECT and not transport.get_write_buffer_size() and not transport.is_closing():
-        start = _send_now(transport, handle, start, min(end, start + AT_ONCE))
+    start = push_now(transport, handle, start, end)
     if start < end:
         loop = asyncio.get_running_loop()
         start += await loop.sendfile(transport, handle, start, end - start)
@@ -52,11 +51,18 @@ async def push_file(transport: asyncio.Transport, handle: BinaryIO, start: int, 
         transport.close()
 
 
-def _send_now(transport: asyncio.Transport, handle: BinaryIO, start: int, end: int) -> int:
+def push_now(transport: asyncio.Transport, handle: BinaryIO, start: int, end: int) -> int:
+    """Sends what the socket takes at once, at most `AT_ONCE`; returns where it stopped.
+
+    Raises: `ConnectionError` when the client went away.
+    """
+    if not _DIRECT or transport.get_write_buffer_size() or transport.is_closing():
+        return start
     target = transport.get_extra_info("socket").fileno()
+    stop = min(end, start + AT_ONCE)
     with contextlib.suppress(BlockingIOError):
-        while start < end:
-            sent = os.sendfile(target, handle.fileno(), start, end - start)
+        while start < stop:
+            sent = os.sendfile(target, handle.fileno(), start, stop - start)
             if not sent:
                 break
             start += sent

@@ -27,6 +27,7 @@ from .router import Router
 from .routes import all_routes, set_up
 from .routes.control import Control
 from .services import Services
+from .shortcut import ShortcutServer
 from .state import State
 
 __all__ = ["RequestRecord", "StandIn"]
@@ -208,8 +209,8 @@ class StandIn:
 
     async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         self._stopping = asyncio.Event()
-        server = web.Server(
-            self._app.handle,
+        server = ShortcutServer(
+            self._app,
             access_log=None,
             keepalive_timeout=75.0,
             max_line_size=16380,
