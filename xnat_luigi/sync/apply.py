@@ -357,4 +357,11 @@ def _note_gone(
     run.state.write_gone(session.id, session.label, kept)
     for name in old.keys() - there:
         run.state.forget(session.id, name)
-    return [entry.path for entry in kept if entry.path not in before]
+    listed = {(name, entry.remote) for name, one in after.items() for entry in one.entries}
+    elsewhere = {  # the server has them still, only their old places were left
+        entry.path
+        for name, one in old.items()
+        for entry in one.entries
+        if (name, entry.remote) in listed
+    }
+    return [one.path for one in kept if one.path not in before and one.path not in elsewhere]

@@ -208,7 +208,9 @@ def make(
     )
     lying = state.experiments()
     deleted = tuple(one for one in lying if one not in inventory.ids)
-    gone = tuple(entry.path for one, entry in state.all_gone() if one in inventory.ids)
+    left = [entry.path for one, entry in state.all_gone() if one in inventory.ids]
+    taken = state.lying(inventory.ids) if left else set()
+    gone = tuple(path for path in left if path not in taken)
     labels = {one: state.read(one).label for one in deleted}
     same = len(inventory.sessions) - len(ordered)
     return Plan(

@@ -8,7 +8,7 @@ was allowed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,18 +80,8 @@ def find(inventory: Inventory, root: Path) -> list[Victim]:
                     found[entry.path] = Victim(name, known.label, entry, True)
     for name, entry in state.all_gone():
         found.setdefault(entry.path, Victim(name, "", entry, name not in inventory.ids))
-    lying = _lying(state, inventory.ids)
+    lying = state.lying(inventory.ids)
     return [found[path] for path in sorted(found) if path not in lying]
-
-
-def _lying(state: State, ids: Iterable[str]) -> set[str]:
-    """Paths that sessions still on the server hold; one of them may have taken an old place."""
-    return {
-        entry.path
-        for name in ids
-        for manifest in state.read(name).resources
-        for entry in manifest.entries
-    }
 
 
 def prune(

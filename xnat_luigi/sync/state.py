@@ -229,6 +229,15 @@ class State:
         seen = (status.st_size, status.st_mtime_ns, status.st_ino)
         return seen == (entry.size, entry.mtime_ns, entry.inode)
 
+    def lying(self, ids: Iterable[str]) -> set[str]:
+        """Paths that these sessions hold; one of them may have taken an old place of another."""
+        return {
+            entry.path
+            for name in ids
+            for manifest in self.read(name).resources
+            for entry in manifest.entries
+        }
+
     def all_gone(self) -> Iterator[tuple[str, Entry]]:
         """All files of ours that the server has no more, with their experiment's ID."""
         if self.gone.is_dir():

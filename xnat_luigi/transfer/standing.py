@@ -101,7 +101,8 @@ def sort_out(job: Job, root: Path, places: Mapping[str, str]) -> Standing:
         entry = known.get(file.path)
         kind = faults.get(entry.path) if entry is not None else None
         if entry is not None and _same(entry, file):
-            if kind == "drifted" and not job.restore:
+            # At another place than its own it may be another session's file: labels were swapped.
+            if kind == "drifted" and not job.restore and entry.path == inside:
                 found.drifted.append(entry.path)
                 found.kept[file.path] = entry
                 continue
@@ -174,6 +175,9 @@ def _brought_home(entry: Entry, inside: str, root: Path, found: Standing) -> boo
     if os.path.lexists(target):
         return False
     move(root / entry.path, target, root=root)
+    status = target.lstat()
+    if (status.st_size, status.st_mtime_ns, status.st_ino) != entry[1:2] + entry[3:5]:
+        return False  # another session has taken the old place meanwhile: that was its file
     found.moved += 1
     log.info("%s moved to %s", entry.path, inside)
     return True
