@@ -12,6 +12,7 @@ from xnat_luigi.connection.registry import close_all, connection_for
 from xnat_luigi.exceptions import (
     XNATConnectionError,
     XNATIntegrityError,
+    XNATIOError,
     XNATNotFoundError,
     XNATPageError,
     XNATUnsafeNameError,
@@ -21,8 +22,10 @@ from xnat_luigi.rest.records import File
 from xnat_luigi.staging.pack import pack_zip
 from xnat_luigi.standin import StandIn
 from xnat_luigi.standin.faults import Fault
+from xnat_luigi.transfer.carry import Carrier, Parcel
 from xnat_luigi.transfer.fetch import Fetched, fetch_resource, manifest_path
 from xnat_luigi.transfer.layout import Origin
+from xnat_luigi.transfer.standing import Wanted
 from xnat_luigi.uris import Address
 
 SINGLE = r"/files/0\.dcm"
@@ -302,3 +305,17 @@ class served:
 
     def __exit__(self, *facts: object) -> None:
         self.room.server.faults.clear()
+
+
+def test_D1_a_journal_that_cannot_be_written_leaves_no_part_behind(many: Room) -> None:
+    def fail(rows: object) -> None:
+        raise XNATIOError("writing the journal failed: the disk is full")
+
+    places = {file.path: many.root / file.path for file in many.listing}
+    places["0.dcm"].parent.mkdir(parents=True)
+    places["0.dcm"].write_bytes(b"mine")
+    wanted = [Wanted(file, places[file.path], displace=True) for file in many.listing]
+    carrier = Carrier(many.conn, many.root, journal=fail)
+    with pytest.raises(XNATIOError, match="the disk is full"):
+        carrier.bring([Parcel(many.origin, tuple(wanted), tuple(many.listing))])
+    assert many.on_disk() == {"0.dcm": b"mine"}

@@ -155,7 +155,7 @@ def test_D1_a_full_disk_ends_the_sync_and_room_completes_it(
         ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=120
     )
     full = json.loads((tmp_path / "full").read_text())
-    assert full["exit_status"] != 0
+    assert full["exit_status"] == 1
     failed = [one["failed"] for one in full["sessions"] if one["failed"]]
     assert "the disk is full: make room and run again" in failed[0]
     assert all(text.startswith("not tried, since") for text in failed[1:])

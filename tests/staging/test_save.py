@@ -36,6 +36,24 @@ def test_bytes_get_their_name_and_are_counted_and_hashed(tmp_path: Path) -> None
     assert names(target.parent) == ["b.dcm"]
 
 
+@pytest.mark.parametrize("count", [1, save.SYNC_TOGETHER])
+def test_D1_a_disk_that_is_full_only_when_it_syncs_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Some file systems keep bytes back and tell at the very end that there is no room."""
+
+    def fail(number: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(save.os, "fsync", fail)
+    monkeypatch.setattr(save, "_syncfs", lambda: fail)
+    parts = [write_part(Want(tmp_path / f"{n}.dcm"), [b"x"]) for n in range(count)]
+    with pytest.raises(XNATIOError, match=r"0\.dcm failed.*the disk is full") as caught:
+        publish(parts)
+    assert caught.value.errno == errno.ENOSPC
+    assert names(tmp_path) == []
+
+
 @settings(max_examples=40, deadline=None)
 @given(chunks=st.lists(st.binary(max_size=200), max_size=8))
 def test_any_cutting_into_chunks_gives_the_same_file(

@@ -297,8 +297,8 @@ def publish(parts: Sequence[Part], *, durable: bool = True, folders: bool = True
             for folder in sorted(changed):
                 _sync(folder)
     except OSError as error:
-        where = part.want.path if parts else "nothing"
-        raise _explained("renaming", where, error) from error
+        left = parts[len(done) :] or parts
+        raise _explained("renaming", left[0].want.path if left else "nothing", error) from error
     finally:
         for part in parts[len(done) :]:
             part.discard()

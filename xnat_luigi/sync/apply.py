@@ -88,6 +88,7 @@ class _Run:
     pulse: Callable[[int], None]
     stop: threading.Event = field(default_factory=threading.Event)
     broken: str = ""
+    status: int = 1
     outages: int = 0
     guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -101,6 +102,7 @@ class _Run:
             hopeless = isinstance(error, XNATAuthError) or getattr(error, "errno", None) in _NO_DISK
             if not self.broken and (hopeless or self.outages >= MOST_OUTAGES):
                 self.broken = str(error)
+                self.status = getattr(error, "exit_status", 1)
 
     def beat(self, count: int) -> None:
         if self.stop.is_set():
@@ -190,7 +192,7 @@ def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
     owner = f"sync of {session.label}"
     if run.broken:
         said = f"not tried, since: {run.broken}"
-        return SessionReport(session.label, step.reason, failed=said, exit_status=5)
+        return SessionReport(session.label, step.reason, failed=said, exit_status=run.status)
     try:
         run.beat(0)
         with (

@@ -244,12 +244,17 @@ class Carrier:
     def flush(self) -> None:
         """Give all proven parts their names."""
         parts, self._parts, self._waiting = self._parts, [], 0
-        for part in parts:
-            if part.want.path in self._displace:
-                self._put_aside(part)
-        # Noted before they have their names: a note without its file is seen through by its inode.
-        if self.journal is not None and parts:
-            self.journal([self._note(part.saved) for part in parts if part.saved is not None])
+        try:
+            # Noted before they have names: a note without its file is seen through by its inode.
+            if self.journal is not None and parts:
+                self.journal([self._note(part.saved) for part in parts if part.saved is not None])
+            for part in parts:
+                if part.want.path in self._displace:
+                    self._put_aside(part)
+        except BaseException:
+            for part in parts:
+                part.discard()
+            raise
         for saved in publish(parts, folders=False):
             self.saved[saved.path] = saved
             self.traffic.files += 1
