@@ -6,6 +6,7 @@ touched or copied are hashed once; when they are right the manifest learns their
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -14,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..exceptions import XNATValueError
+from ..exceptions import XNATLockError, XNATValueError
+from ..staging.lock import staged_lock
 from ..staging.manifest import Damage, Manifest, read_manifest, verify_and_refresh, write_manifest
-from .state import SEEN, STATE
+from .state import SEEN, STATE, State
 
 __all__ = ["Verdict", "find_projects", "verify_tree"]
 
@@ -118,7 +120,7 @@ def verify_tree(
             return path, None, []
         damages, fresh = verify_and_refresh(manifest, root, deep=deep)
         if fresh != manifest:
-            write_manifest(path, fresh, sync=False, root=root)
+            _learn(path, manifest, fresh, root)
         return path, manifest, damages
 
     files = size = 0
@@ -134,6 +136,15 @@ def verify_tree(
             watch(manifest)
     seconds = round(time.monotonic() - begin, 3)
     return Verdict(files, size, tuple(damages), tuple(unreadable), seconds)
+
+
+def _learn(path: Path, read: Manifest, fresh: Manifest, root: Path) -> None:
+    """Note new times and inodes, unless a sync has the session, or has had it meanwhile."""
+    session = path.parent
+    lock = State(root, session.parent.name).lock(session.name)
+    with contextlib.suppress(XNATLockError), staged_lock(lock, timeout=0, owner="verify"):
+        if read_manifest(path) == read:
+            write_manifest(path, fresh, sync=False, root=root)
 
 
 Looked = tuple[Path, "Manifest | None", list[Damage]]
