@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,48 @@ def test_Z2_no_more_of_a_member_is_kept_than_its_listing_says(tmp_path: Path) ->
 def test_Z2_too_many_members(tmp_path: Path) -> None:
     data = build(*((f"{n}", b"") for n in range(11)))
     assert "more than 10" in refused(data, tmp_path, XNATIntegrityError, Limits(members=10))
+
+
+def large_end(length: int) -> bytes:
+    """A zip whose 64-bit end says how long it is."""
+    data = build(("a", b"a"))
+    at = data.index(b"PK\5\6")
+    return data[:at] + b"PK\6\6" + struct.pack("<Q", length)
+
+
+def test_Z2_an_end_that_never_ends_is_not_collected(tmp_path: Path) -> None:
+    asked = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal asked
+        yield large_end(1 << 40)
+        while True:
+            asked += 1
+            yield bytes(65536)
+
+    with pytest.raises(XNATIntegrityError, match="its end is 1099511627776 bytes"):
+        unpack_zip(endless(), lambda name: tmp_path / name)
+    assert asked <= 1
+
+
+def test_Z2_what_follows_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    chunks = itertools.chain([build(("a", b"a"))], itertools.repeat(bytes(65536)))
+    with pytest.raises(XNATIntegrityError, match="followed by"):
+        unpack_zip(chunks, lambda name: tmp_path / name)
+
+
+def test_Z2_a_stream_that_unpacks_to_nothing_stops_at_its_bound(tmp_path: Path) -> None:
+    empty_blocks = b"\0\0\0\xff\xff" * 10_000  # deflate: stored, not the last, no bytes
+    data = bytearray(build(("a", bytes(5000)), method=8))
+    struct.pack_into("<H", data, 6, 8)  # its length comes behind it
+    struct.pack_into("<III", data, 14, 0, 0, 0)
+    chunks = itertools.chain([bytes(data[:31])], itertools.repeat(empty_blocks))
+    with pytest.raises(XNATIntegrityError, match="longer than its members"):
+        unpack_zip(chunks, lambda name: None, limits=Limits(members=10, total_bytes=1000))
+
+
+def test_Z2_a_name_without_measure_is_refused(tmp_path: Path) -> None:
+    refused(build(("a" * 5000, b"a")), tmp_path, XNATIntegrityError)
 
 
 def lying(change: Callable[[bytearray], None]) -> bytes:

@@ -31,16 +31,26 @@ _ENCRYPTED = 0x2041  # encrypted, strongly encrypted, masked directory
 _DESCRIPTOR = 0x0008
 _UTF8 = 0x0800
 _SYMLINK = 0o120000
+_MOST_NAME = 4096
+_MOST_END = 65536
 _BAD_NAME = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a zip: members, bytes of one member, bytes of all members, bytes of the stream."""
+    """Bounds of a zip: members, bytes of one member, bytes of all members.
+
+    Of the stream no more is read than these allow with the headers that belong to them.
+    """
 
     members: int = 2_000_000
     member_bytes: int = 1 << 40
     total_bytes: int = 1 << 42
+
+    @property
+    def stream_bytes(self) -> int:
+        """The most bytes of the zip itself; packing may make what is random a little larger."""
+        return self.total_bytes + self.total_bytes // 16 + (self.members + 512) * 2048
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,9 @@ class _Cut(Exception):
 class _Stream:
     """A stream of chunks that can be asked for exact numbers of bytes and take some back."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes], most: int) -> None:
         self._chunks = iter(chunks)
+        self._left = most
         self._buffer = memoryview(b"")
         self._behind: list[memoryview] = []
 
@@ -92,6 +103,9 @@ class _Stream:
             chunk = next(self._chunks, None)
             if chunk is None:
                 raise _Cut
+            self._left -= len(chunk)
+            if self._left < 0:
+                _refuse("is longer than its members may be")
             self._buffer = memoryview(chunk)
         taken, self._buffer = self._buffer[:most], self._buffer[most:]
         return taken
@@ -115,11 +129,18 @@ class _Stream:
         self._buffer = memoryview(data)
 
     def rest(self) -> int:
-        """Number of bytes that are left; reads to the end, so the transfer is complete."""
+        """Number of bytes that are left; reads to the end, so the transfer is complete.
+
+        Who sends on and on is not listened to for longer than a zip's end may be.
+        """
         count = len(self._buffer) + sum(map(len, self._behind))
         self._buffer = memoryview(b"")
         self._behind = []
-        return count + sum(len(chunk) for chunk in self._chunks)
+        for chunk in self._chunks:
+            count += len(chunk)
+            if count > _MOST_END:
+                break
+        return count
 
 
 def check_member_name(name: str) -> None:
@@ -176,7 +197,9 @@ def unpack_zip(
     done: list[Unpacked] = []
     taken: set[str] = set()
     try:
-        _Unpacking(_Stream(chunks), place, limits, root, done, taken, proven).run()
+        _Unpacking(
+            _Stream(chunks, limits.stream_bytes), place, limits, root, done, taken, proven
+        ).run()
     except BaseException as error:
         for unpacked in done:
             if unpacked.part is not None and unpacked.name not in taken:
@@ -264,6 +287,8 @@ class _Unpacking:
     def _header(self) -> _Member:
         fields = _LOCAL.unpack(self.stream.exactly(_LOCAL.size))
         _, flags, method, _, _, crc, packed, size, name_length, extra_length = fields
+        if name_length > _MOST_NAME:
+            _refuse(f"has a name of {name_length} bytes")
         raw = self.stream.exactly(name_length)
         extra = self.stream.exactly(extra_length)
         name = _decode(raw, flags)
@@ -395,7 +420,10 @@ class _Unpacking:
 
     def _end(self, mark: bytes, count: int) -> None:
         if mark == b"PK\6\6":
-            self.stream.exactly(int.from_bytes(self.stream.exactly(8), "little"))
+            length = int.from_bytes(self.stream.exactly(8), "little")
+            if length > _MOST_END:
+                _refuse(f"says that its end is {length} bytes long")
+            self.stream.exactly(length)
             if self.stream.exactly(4) != b"PK\6\7":
                 _refuse("has no sound end")
             self.stream.exactly(16)

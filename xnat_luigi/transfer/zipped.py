@@ -19,7 +19,7 @@ from ..exceptions import XNATConnectionError, XNATIntegrityError, XNATUnsafeName
 from ..rest.files.download import open_file, open_zip
 from ..rest.records import File
 from ..staging.save import Part, Saved, Want, part_writer, publish, write_part
-from ..staging.unpack import Unpacked, unpack_zip
+from ..staging.unpack import Limits, Unpacked, unpack_zip
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 TRIES = 3
 FEW = 2
 """so many files are cheaper as single requests"""
+UNLISTED = 1 << 30
+"""bytes a zip may hold that no listing names"""
 
 _PLACES = ("scans", "assessors", "reconstructions")
 _INSIDE = re.compile(r"^(?P<before>.*?)(?:^|/)resources/(?P<label>[^/]+)/files/(?P<path>.+)$")
@@ -250,7 +252,7 @@ def _save_zip(
                 part.write(chunk)
                 yield chunk
 
-        members = unpack_zip(passing(), lambda name: None)
+        members = unpack_zip(passing(), lambda name: None, limits=_limits(files))
         _tell_unverified(files_path, files)
         lost = _unproven(files, members)
         if lost:
@@ -260,6 +262,13 @@ def _save_zip(
                 f"otherwise than listed: {shown}"
             )
     return publish([part])[0]
+
+
+def _limits(files: Sequence[File]) -> Limits:
+    """Bounds of a zip that is stored as it comes; it may hold a little more than is listed."""
+    if any(file.size is None for file in files):
+        return Limits()
+    return Limits(total_bytes=4 * sum(file.size or 0 for file in files) + UNLISTED)
 
 
 def _unproven(files: Sequence[File], members: Sequence[Unpacked]) -> list[str]:
