@@ -29,6 +29,7 @@ from ..exceptions import (
     XNATValueError,
 )
 from ..rest.answers import read_table
+from ..rest.files.upload import check_file_path
 from ..staging.save import Want, part_writer, publish
 from ..staging.unpack import unpack_zip
 from .addresses import read_address, servers_of
@@ -232,6 +233,7 @@ def upload(
         wanted["overwrite"] = "true"
     headers = {"Content-Type": content_type or "application/octet-stream"}
     waits = RetryPolicy(session.connection.policy)
+    place = _file_to_make(session, uri, wanted)
     with _body(file_) as body:
         begin, length = _extent(body)
         if length == 0 and "/files" in uri:
@@ -252,7 +254,34 @@ def upload(
                 session.logger.info("upload to %s: %s; again in %.1f s", uri, error, pause)
                 sleep(pause)
     _refuse_duplicates(uri, response)
+    if place is not None:
+        _must_be_listed(session, place)
     return response
+
+
+def _file_to_make(session: Any, uri: str, query: Mapping[str, Any]) -> str | None:
+    """The path of a resource's file that an upload makes under its own name, else None.
+
+    A name that the server would store percent-encoded is refused here (T4).
+    """
+    path, inside = read_address(servers_of(session), uri)
+    place, found, name = path.partition("/files/")
+    unpacked = str({**dict(inside), **query}.get("extract", "")).lower() == "true"
+    if not found or not name or "/resources/" not in place or unpacked:
+        return None
+    check_file_path(unquote(name))
+    return path
+
+
+def _must_be_listed(session: Any, path: str) -> None:
+    """Without the right to edit the server says 200 and stores nothing (A 6.4)."""
+    try:
+        _expected(session, path, [])
+    except XNATNotFoundError as error:
+        raise XNATUploadError(
+            f"{path}: the server said yes, but does not list the file; a user without the right to "
+            "edit gets just that answer"
+        ) from error
 
 
 @contextlib.contextmanager
