@@ -19,7 +19,8 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +30,7 @@ from pipelines.nifti import ScanToNifti
 from pipelines.quality import ScanQuality
 from pipelines.table import ProjectTable
 from xnat_luigi.connection.registry import close_all, connection_for
+from xnat_luigi.rest import items
 from xnat_luigi.rest.records import File
 from xnat_luigi.standin import StandIn
 from xnat_luigi.targets import snapshot
@@ -154,35 +156,52 @@ def ask_luigi(server: StandIn, sessions: int) -> bool:
     return seconds <= LUIGI
 
 
-def send(server: StandIn, folder: Path, files: int) -> bool:
+@contextmanager
+def serving(root: Path) -> Iterator[str]:
+    """A server in a process of its own, as users have it: it must not share our interpreter."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xnat_luigi.cli", "serve", "--root", str(root)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield "http://" + process.stdout.readline().split("http://")[1].split()[0]
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def send(url: str, folder: Path, files: int) -> bool:
     """Many small files: ours beside curl, in turns, the better of three each."""
     source = folder / "small"
     for number in range(files):
         path = source / f"{number // 250:03d}" / f"{number:05d}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(f"file {number}\n".encode() * 40)
-    session = server.add_session("P1", "S", "S_UP")
+    connection = connection_for(url)
+    items.create_project(connection, "P1")
+    items.create_subject(connection, "P1", "S1")
+    session = items.create_experiment(connection, "P1", "S1", "S1_MR1", "xnat:mrSessionData")
     archive = folder / "ready.zip"
     with zipfile.ZipFile(archive, "w") as packed:
         for path in sorted(source.rglob("*.txt")):
             packed.write(path, path.relative_to(source).as_posix())
     ours, theirs = [], []
     for turn in range(3):
-        url = f"{server.url}/data/experiments/{session}/resources/CURL{turn}/files/ready.zip"
+        place = f"{url}/data/experiments/{session}/resources/CURL{turn}/files/ready.zip"
         begin = time.perf_counter()
         subprocess.run(
             [
                 *("curl", "-sSf", "-u", "admin:admin", "-H", "Content-Type: application/zip"),
-                *("-T", str(archive), f"{url}?extract=true"),
+                *("-T", str(archive), f"{place}?extract=true"),
             ],
             check=True,
         )
         theirs.append(time.perf_counter() - begin)
         begin = time.perf_counter()
         sendings = read_sendings(source)
-        upload_files(
-            connection_for(server.url), Address(experiment=session), f"OURS{turn}", sendings
-        )
+        upload_files(connection, Address(experiment=session), f"OURS{turn}", sendings)
         ours.append(time.perf_counter() - begin)
     close_all()
     ratio = min(ours) / min(theirs)
@@ -210,8 +229,9 @@ def main(argv: list[str]) -> int:
             kept = [
                 ask_once(server, arguments.sessions),
                 ask_luigi(server, arguments.sessions),
-                send(server, Path(name), arguments.files),
             ]
+            with serving(Path(name) / "other") as url:
+                kept.append(send(url, Path(name), arguments.files))
         finally:
             close_all()
             if before is None:

@@ -76,6 +76,24 @@ def pack_zip(entries: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
     XNATIOError
         A path cannot be read.
     """
+    return _joined(_zip_pieces(entries))
+
+
+def _joined(pieces: Iterable[bytes], size: int = 64 * 1024) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: each is a packet, and thousands of small files make many."""
+    waiting: list[bytes] = []
+    length = 0
+    for piece in pieces:
+        waiting.append(piece)
+        length += len(piece)
+        if length >= size:
+            yield b"".join(waiting)
+            waiting, length = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _zip_pieces(entries: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
     central: list[bytes] = []
     seen: set[str] = set()
     offset = 0
