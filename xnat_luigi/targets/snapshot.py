@@ -87,13 +87,15 @@ class Snapshot:
 
     `names` leads from labels and IDs of sessions to their IDs and labels, `assessors` from session
     ID and label or ID of an assessor to its ID and custom variables, for assessors of the `types`
-    that were asked for.
+    that were asked for. `ambiguous` are places with two resources of one label, as racing creators
+    leave them (A 6.1): named among the places, but what they hold cannot be told.
     """
 
     names: Mapping[str, tuple[str, str]]
     resources: Mapping[Place, Summary]
     assessors: Mapping[tuple[str, str], tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     types: frozenset[str] = frozenset()
+    ambiguous: frozenset[Place] = frozenset()
 
     def covers(self, target: PlacedTarget) -> bool:
         """Whether it would show the target's files if they had been there."""
@@ -122,22 +124,25 @@ class Snapshot:
 
     def assessors_with(self, label: str) -> Iterator[tuple[str, str]]:
         """Session ID and assessor ID of every assessor with files in a resource of this label."""
-        for place in sorted(self.resources):
+        for place in self._places():
             known = (place.experiment, place.item) in self.assessors
             if place.kind == "assessors" and place.label == label and known:
                 yield place.experiment, place.item
 
     def scans_with(self, label: str) -> Iterator[tuple[str, str]]:
         """Experiment ID and scan ID of every scan with files in a resource of this label."""
-        for place in sorted(self.resources):
+        for place in self._places():
             if place.kind == "scans" and place.label == label:
                 yield place.experiment, place.item
 
     def sessions_with(self, label: str) -> Iterator[str]:
         """IDs of the sessions with files in a resource of their own of this label."""
-        for place in sorted(self.resources):
+        for place in self._places():
             if not place.kind and place.label == label:
                 yield place.experiment
+
+    def _places(self) -> list[Place]:
+        return sorted({*self.resources, *self.ambiguous})
 
 
 _recent: Recent[Snapshot] = Recent()
@@ -166,13 +171,18 @@ def take(
     for one in sessions:
         names.setdefault(one.label, (one.id, one.label))
     resources: dict[Place, Summary] = {}
+    ambiguous: set[Place] = set()
     ids = sorted({one.id for one in sessions})
     for start in range(0, len(ids), batch):
-        resources.update(_read_batch(connection, ids[start : start + batch]))
+        for place, summary in _read_batch(connection, ids[start : start + batch]):
+            if summary is None:
+                ambiguous.add(place)
+            else:
+                resources[place] = summary
     assessors: dict[tuple[str, str], tuple[str, Mapping[str, str]]] = {}
     for xsi_type in types:
         assessors.update(_list_assessors(connection, project, xsi_type))
-    snapshot = Snapshot(names, resources, assessors, frozenset(types))
+    snapshot = Snapshot(names, resources, assessors, frozenset(types), frozenset(ambiguous))
     _recent.put((connection.server, project), begun, snapshot)
     return snapshot
 
@@ -211,16 +221,18 @@ def scan_facts(connection: Connection, project: str) -> Mapping[tuple[str, str],
     return found
 
 
-def _read_batch(connection: Connection, ids: Sequence[str]) -> Iterator[tuple[Place, Summary]]:
-    """The resources of some sessions; of two with one label none, so that it is asked anew."""
+def _read_batch(
+    connection: Connection, ids: Sequence[str]
+) -> Iterator[tuple[Place, Summary | None]]:
+    """The resources of some sessions; None for two with one label, so that it is asked anew."""
     found: dict[Place, list[File]] = {}
     for file in contents.list_files_of(connection, ids):
         place = _place(file)
         if place is not None:
             found.setdefault(place, []).append(file)
     for place, files in found.items():
-        if len({file.resource_id for file in files}) == 1:
-            yield place, Summary.of(files)
+        alone = len({file.resource_id for file in files}) == 1
+        yield place, Summary.of(files) if alone else None
 
 
 def _list_assessors(

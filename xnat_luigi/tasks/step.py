@@ -37,7 +37,7 @@ from ..rest.items import field_query, set_fields, shows
 from ..rest.records import File
 from ..targets import snapshot
 from ..targets.resource import ResourceTarget
-from ..transfer.upload import Sending, read_sendings, send_text, upload_files
+from ..transfer.upload import Sending, Uploaded, read_sendings, send_text, upload_files
 from .base import XnatTask
 from .condition import (
     Condition,
@@ -295,6 +295,8 @@ class Step(StepOptions):
             return False
         else:
             result = snapshot.Summary.of(self.output().list() or ())
+        if result.seal is None or not result.seal[1]:
+            return False  # a seal keeps its size when a parameter or an input changes
         values = self.glance_values(seen)
         return values is not None and self._is_sealed(inputs, result, values)
 
@@ -477,7 +479,13 @@ class Step(StepOptions):
         """
         connection = self.connect()
         label = self.output().resource
-        self._put(place, RECORD_NAME, replace(record, state="uploading").to_json())
+        claim = replace(record, state="uploading").to_json()
+        if self._put(place, RECORD_NAME, claim).stale:
+            # Digests are off and the older files keep theirs (A 6.2): with them the new files
+            # would look damaged for ever. Only new entries are without.
+            removal.delete_resource(connection, place, label)
+            create_resource(connection, place, label)
+            self._put(place, RECORD_NAME, claim)
         upload_files(connection, place, label, sendings, overwrite=True)
         wanted = {sending.path for sending in sendings} | OWN_NAMES
         for file in contents.list_files(connection, place, label):
@@ -490,11 +498,14 @@ class Step(StepOptions):
     def _seal(self, inputs: Iterable[InputRecord], place: Address) -> None:
         files = contents.list_files(self.connect(), place, self.output().resource)
         result = snapshot.Summary.of(files)
-        self._put(place, SEAL_NAME, self._seal_for(inputs, result, self.read_values(place)))
+        text = self._seal_for(inputs, result, self.read_values(place))
+        if self._put(place, SEAL_NAME, text).stale:
+            removal.delete_file(self.connect(), place, self.output().resource, SEAL_NAME)
+            self._put(place, SEAL_NAME, text)
         snapshot.forget(self.server, self.project)
 
-    def _put(self, place: Address, name: str, text: str, label: str = "") -> None:
-        send_text(self.connect(), place, label or self.output().resource, name, text)
+    def _put(self, place: Address, name: str, text: str, label: str = "") -> Uploaded:
+        return send_text(self.connect(), place, label or self.output().resource, name, text)
 
     # --- when it goes wrong -------------------------------------------------------------------
 

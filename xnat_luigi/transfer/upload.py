@@ -196,13 +196,13 @@ def upload_files(
     return Uploaded(sent, tuple(kept), tuple(by_size), tuple(stale))
 
 
-def send_text(conn: Connection, address: Address, label: str, path: str, text: str) -> None:
+def send_text(conn: Connection, address: Address, label: str, path: str, text: str) -> Uploaded:
     """Store one text as a file of a resource, replacing what is there, and prove it (UTF-8)."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(text.encode())
         file.flush()
         sending = make_sending(path, Path(file.name))
-        upload_files(conn, address, label, [sending], overwrite=True)
+        return upload_files(conn, address, label, [sending], overwrite=True)
 
 
 def _some(paths: Sequence[str]) -> str:
