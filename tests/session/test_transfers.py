@@ -341,6 +341,8 @@ def test_an_upload_without_the_right_to_edit_is_an_error(
     session: Any, standin: StandIn, files: str
 ) -> None:
     session.put("/data/projects/P/accessibility/public")
-    with xnat_luigi.connect(standin.url, "reader", "reader", no_parse_model=True) as other:
-        with pytest.raises(XNATUploadError, match="right to edit"):
-            other.upload(f"{files}/mine.txt", b"bytes")
+    with (
+        xnat_luigi.connect(standin.url, "reader", "reader", no_parse_model=True) as other,
+        pytest.raises(XNATUploadError, match="right to edit"),
+    ):
+        other.upload(f"{files}/mine.txt", b"bytes")
