@@ -19,6 +19,7 @@ from xnat_luigi.exceptions import (
 )
 from xnat_luigi.rest.contents import list_files, list_resources
 from xnat_luigi.rest.records import File
+from xnat_luigi.staging.manifest import read_manifest
 from xnat_luigi.staging.pack import pack_zip
 from xnat_luigi.standin import StandIn
 from xnat_luigi.standin.faults import Fault
@@ -319,3 +320,12 @@ def test_D1_a_journal_that_cannot_be_written_leaves_no_part_behind(many: Room) -
     with pytest.raises(XNATIOError, match="the disk is full"):
         carrier.bring([Parcel(many.origin, tuple(wanted), tuple(many.listing))])
     assert many.on_disk() == {"0.dcm": b"mine"}
+
+
+def test_D5_the_manifest_forgets_what_the_server_has_no_more(many: Room) -> None:
+    done = many.fetch()
+    keep = done.manifest.entries[1:]
+    assert many.fetch(many.listing[1:], keep=keep).kept == 5
+    noted = read_manifest(manifest_path(many.root, many.origin))
+    assert noted is not None
+    assert noted.entries == keep

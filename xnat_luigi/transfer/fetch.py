@@ -96,6 +96,8 @@ def fetch_resource(
     job = Job(origin, tuple(files), old, dict(stamps or {}))
     carrier = Carrier(conn, root, pulse=pulse)
     (done,) = fetch_session(carrier, [job], layout=layout, digests=digests)
+    if done.error is None and done.manifest == old:
+        _write(root, done.manifest, origin)  # `keep` may be a part of what the file tells
     sync_all(root)
     if done.error is not None:
         raise done.error
@@ -179,7 +181,10 @@ def _finish(carrier: Carrier, job: Job, standing: Standing) -> Fetched:
     ordered = tuple(entries[file.path] for file in job.files)
     manifest = Manifest(job.origin.words(), ordered, dict(job.stamps))
     if manifest != job.old:
-        # Not synced: one that a loss of power cuts counts as absent, and its files are adopted.
-        path = manifest_path(carrier.root, job.origin)
-        write_manifest(path, manifest, sync=False, root=carrier.root)
+        _write(carrier.root, manifest, job.origin)
     return Fetched(manifest, **facts)  # type: ignore[arg-type]
+
+
+def _write(root: Path, manifest: Manifest, origin: Origin) -> None:
+    # Not synced: one that a loss of power cuts counts as absent, and its files are adopted.
+    write_manifest(manifest_path(root, origin), manifest, sync=False, root=root)
