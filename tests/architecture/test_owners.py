@@ -10,7 +10,7 @@ from .source import Module, called, imported, modules
 
 MODULE_OWNERS = {
     "requests": {"xnat_luigi/connection/transport.py"},
-    "urllib3": {"xnat_luigi/connection/transport.py"},
+    "urllib3": {"xnat_luigi/connection/transport.py", "xnat_luigi/connection/sockets.py"},
     "netrc": {"xnat_luigi/connection/credentials.py"},
     "lxml": {"xnat_luigi/safexml.py"},
     "filelock": {"xnat_luigi/staging/lock.py"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -258,3 +259,51 @@ def test_a_page_in_place_of_a_login_is_no_refusal_for_ever(
     with pytest.raises(XNATLoginFailedError, match="no session"):
         conn.logged_in()
     assert conn.logged_in()
+
+
+def test_a_get_that_must_not_be_repeated_is_sent_once_whatever_comes(
+    standin: StandIn, tried: Connect
+) -> None:
+    one = tried()
+    one.connection.logged_in()
+    rule = standin.faults.add(Fault(path="/data/services/tokens/issue", status=500, times=1))
+    with pytest.raises(XNATResponseError):
+        one.connection.request("GET", "/data/services/tokens/issue", repeatable=False)
+    assert rule.fired == 1
+    assert one.slept == []
+    assert sum(x.path == "/data/services/tokens/issue" for x in standin.requests) == 1
+
+
+def test_A1_3_a_guest_s_page_is_none_of_ours_though_another_thread_logged_in_meanwhile(
+    standin: StandIn, tried: Connect
+) -> None:
+    """The page was sent to the cookie of the request; whose the newest cookie is says nothing."""
+    conn = tried().connection
+    conn.logged_in()
+    page = "<html>for guests" + " " * 2000
+    rule = standin.faults.add(
+        Fault(
+            path="/data/projects",
+            replace=page,
+            rewrite_status=200,
+            stall=0.4,
+            stall_after=20,
+            times=1,
+        )
+    )
+    standin.state.users.close_session(conn.session_id)  # so the page is a guest's
+    bodies: list[bytes] = []
+
+    def read() -> None:
+        with conn.stream("/data/projects", query={"format": "json"}) as stream:
+            bodies.append(b"".join(stream.chunks()))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    while not rule.fired and thread.is_alive():
+        time.sleep(0.01)
+    assert not conn.logged_in()
+    assert conn.session_id
+    assert not bodies
+    thread.join()
+    assert b"guests" not in bodies[0]

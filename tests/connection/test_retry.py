@@ -26,10 +26,16 @@ def test_five_attempts_mean_four_waits() -> None:
     assert sum(waits.next_wait() is not None for _ in range(20)) == 4
 
 
-def test_fewer_attempts_may_be_asked_for() -> None:
+def test_a_500_gets_one_more_try_whatever_came_before() -> None:
     waits = RetryPolicy(Policy())
-    assert waits.next_wait(most=2) is not None
-    assert waits.next_wait(most=2) is None
+    assert waits.next_wait() is not None  # a 503
+    assert waits.next_wait(once=True) is not None
+    assert waits.next_wait(once=True) is None
+
+
+def test_no_wait_is_longer_than_the_longest() -> None:
+    waits = RetryPolicy(Policy(attempts=10, total_wait=1000.0), chance=lambda: 1.0)
+    assert max(wait for _ in range(9) if (wait := waits.next_wait())) == 30.0
 
 
 @given(

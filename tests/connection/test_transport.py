@@ -289,3 +289,27 @@ def test_the_sockets_of_a_thread_are_closed_with_it(standin: StandIn) -> None:
         time.sleep(0.01)  # the server's half
     assert len(os.listdir("/proc/self/fd")) <= before + 4
     transport.close()
+
+
+def test_a_body_without_length_that_cannot_be_read_is_no_fault_of_the_network(wire: Wire) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"abc"
+        raise OSError(5, "Input/output error")
+
+    url, _ = wire(OK)
+    with pytest.raises(XNATIOError, match=r"what was to be sent.*Input/output"):
+        send(url, body=broken())
+
+
+def test_N2_a_reader_that_takes_its_time_is_not_a_server_that_drips(wire: Wire) -> None:
+    size = 1 << 20
+    url, _ = wire(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+    now = [0.0]
+    transport = Transport(url, clock=lambda: now[0])
+    reply = transport.send("GET", "/data/x", wait=2.0)
+    count = 0
+    for piece in reply.chunks(1000):
+        count += len(piece)
+        now[0] += 600.0
+    assert count == size
+    transport.close()

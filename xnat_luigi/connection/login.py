@@ -19,6 +19,7 @@ from .. import uris
 from ..config import Policy
 from ..exceptions import (
     XNATConnectionError,
+    XNATIOError,
     XNATLoginFailedError,
     XNATNotConnectedError,
     XNATResponseError,
@@ -69,7 +70,7 @@ class Connection:
         provider: str | None = None,
         session: str | None = None,
         logger: logging.Logger | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         today: Callable[[], float] = time.time,
     ) -> None:
@@ -179,6 +180,8 @@ class Connection:
             answered, or a web page came.
         XNATLoginFailedError
             The login is refused, or lost again after a new one.
+        XNATIOError
+            What was to be sent could not be read, or the connection was interrupted.
         """
         sending = Sending(
             method,
@@ -191,7 +194,7 @@ class Connection:
             again=repeatable,
         )
 
-        def take(reply: Reply) -> Answer:
+        def take(reply: Reply, cookie: str) -> Answer:
             return Answer(method, path, reply, reply.read())
 
         answer: Answer = self._ask(sending, take, accepted)
@@ -218,7 +221,7 @@ class Connection:
         sending = Sending("GET", path, query=query, headers=headers, wait=wait)
         kept: list[Reply] = []
 
-        def take(reply: Reply) -> Stream | Answer:
+        def take(reply: Reply, cookie: str) -> Stream | Answer:
             if reply.status not in accepted:
                 return Answer("GET", path, reply, reply.read())
             rest = reply.chunks()
@@ -227,7 +230,7 @@ class Connection:
                 while len(first) < _HEAD and (more := next(rest, b"")):
                     first += more
                 # A file may well be a web page; what a lost login is shown is none of ours.
-                if is_login_page(first) or not self._still_us(self._cookie or ""):
+                if is_login_page(first) or not self._still_us(cookie):
                     answer = Answer("GET", path, reply, first)
                     answer.lost = True
                     return answer
@@ -289,11 +292,25 @@ class Connection:
         """
         with self._lock:
             cookie, self._cookie = self._cookie, None
+            self.resume()
             if cookie and end_session and not self._closed:
                 with contextlib.suppress(XNATConnectionError):
                     self._send(Sending("DELETE", uris.JSESSION, wait=_LOGOUT), cookie).close()
             self._closed = True
             self._transport.close()
+
+    def interrupt(self) -> None:
+        """End what all threads wait for here at once; called from any thread (fault row D3).
+
+        Waits before another try and answers that are on their way end with XNATIOError
+        («stopped»), and so does every request that follows, until `resume`. A request that must
+        not be repeated and was sent raises XNATUnclearError, as ever.
+        """
+        self._transport.sockets.interrupt()
+
+    def resume(self) -> None:
+        """Take requests again after `interrupt`; those that it ended stay ended."""
+        self._transport.sockets.resume()
 
     def drop(self) -> None:
         """Forget everything without a word to the server: what a forked child inherits."""
@@ -314,7 +331,7 @@ class Connection:
     def _ask(
         self,
         sending: Sending,
-        take: Callable[[Reply], Any],
+        take: Callable[[Reply, str], Any],
         accepted: Sequence[int],
     ) -> Any:
         """Send until there is an accepted answer or an error."""
@@ -344,12 +361,14 @@ class Connection:
                 return found
             self._later_or_raise(sending, waits, found)
 
-    def _take(self, sending: Sending, cookie: str, take: Callable[[Reply], Any]) -> Any:
+    def _take(self, sending: Sending, cookie: str, take: Callable[[Reply, str], Any]) -> Any:
         reply = self._send(sending, cookie)
         try:
-            found = take(reply)
-        except BaseException:
+            found = take(reply, cookie)
+        except BaseException as error:
             reply.close()
+            if isinstance(error, XNATIOError) and not sending.again:
+                raise unclear(str(error), reply.status) from None  # interrupted, but done
             raise
         if isinstance(found, Answer):
             reply.close()
@@ -441,11 +460,12 @@ class Connection:
     ) -> None:
         if not sending.again and not isinstance(error, NotSentError):
             raise unclear(str(error)) from None
+        self._transport.sockets.check()
         pause = waits.next_wait()
         if pause is None or not sending.rewind():
             raise error
         self._logger.info("%s; again in %.1f s", error, pause)
-        self._sleep(pause)
+        self._pause(pause)
 
     def _later_or_raise(self, sending: Sending, waits: RetryPolicy, answer: Answer) -> None:
         """Wait for another try, or raise the error that the status means."""
@@ -455,14 +475,19 @@ class Connection:
             raise unclear(str(refusal(where, answer)), status)
         # 429 comes from a proxy that let nothing through, so even a POST may be sent again.
         later = status == 429 or (status in RETRIED and sending.again)
-        if not later and not (status == 500 and sending.method == "GET"):
+        once = status == 500 and sending.method == "GET" and sending.again
+        if not later and not once:
             raise refusal(where, answer)
         after = read_retry_after(answer.headers.get("Retry-After"), self._today())
-        pause = waits.next_wait(after, most=2 if status == 500 else None)
+        pause = waits.next_wait(after, once=once)
         if pause is None or not sending.rewind():
             raise refusal(where, answer, after)
         self._logger.info("%s: %s; again in %.1f s", where, status, pause)
-        self._sleep(pause)
+        self._pause(pause)
+
+    def _pause(self, seconds: float) -> None:
+        (self._sleep or self._transport.sockets.wait)(seconds)
+        self._transport.sockets.check()
 
     def _where(self, sending: Sending) -> str:
         return f"{sending.method} {self.server}{shown(sending.path)}"
@@ -525,6 +550,7 @@ class Connection:
                 finally:
                     reply.close()
             except XNATConnectionError as error:
+                self._transport.sockets.check()
                 problem: XNATConnectionError | XNATResponseError = error
             else:
                 if answer.status not in RETRIED:
@@ -534,7 +560,7 @@ class Connection:
             pause = waits.next_wait(after)
             if pause is None:
                 raise problem
-            self._sleep(pause)
+            self._pause(pause)
 
 
 def _renew_after_fork() -> None:

@@ -41,27 +41,25 @@ class RetryPolicy:
     policy: Policy
     chance: Callable[[], float] = random
     tries: int = field(default=0, init=False)
+    doubted: int = field(default=0, init=False)
     waited: float = field(default=0.0, init=False)
 
-    def next_wait(
-        self, retry_after: float | None = None, *, most: int | None = None
-    ) -> float | None:
+    def next_wait(self, retry_after: float | None = None, *, once: bool = False) -> float | None:
         """Count a failed try.
 
         Parameters
         ----------
         retry_after : float, optional
             What the server asked for; obeyed as a whole or not at all.
-        most : int, optional
-            Fewer attempts than the policy allows (2 for a 500).
+        once : bool
+            A failure after which a single further try is worth it, whatever came before (500).
         """
         self.tries += 1
-        if self.tries >= min(self.policy.attempts, most or self.policy.attempts):
+        self.doubted += once
+        if self.tries >= self.policy.attempts or (once and self.doubted > 1):
             return None
-        wait: float = min(
-            self.policy.longest_wait, self.policy.first_wait * 2.0 ** (self.tries - 1)
-        )
-        wait *= 0.75 + 0.5 * self.chance()
+        wait: float = self.policy.first_wait * 2.0 ** (self.tries - 1)
+        wait = min(self.policy.longest_wait, wait * (0.75 + 0.5 * self.chance()))
         if retry_after is not None:
             wait = max(retry_after, 0.0)
         if self.waited + wait > self.policy.total_wait:

@@ -33,6 +33,7 @@ from ..exceptions import (
     XNATSSLError,
     XNATTimeoutError,
 )
+from .sockets import Sockets
 
 __all__ = [
     "Body",
@@ -118,12 +119,14 @@ class Reply:
         policy: Policy,
         clock: Callable[[], float],
         gap: float,
+        sockets: Sockets,
     ) -> None:
         self._response = response
         self._where = where
         self._policy = policy
         self._clock = clock
         self._gap = gap
+        self._sockets = sockets
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
@@ -177,28 +180,37 @@ class Reply:
         Raises
         ------
         XNATTimeoutError
-            Nothing came for the gap in seconds, or less than `Policy.rate` over such a time.
+            Nothing came for the gap in seconds, or less than `Policy.rate` over such a time of
+            waiting. The time that the caller takes for a piece does not count.
         XNATConnectionError
             The body broke off.
+        XNATIOError
+            The connection was interrupted.
         """
         raw = self._response.raw
         _set_gap(raw, self._gap)
-        begin, count = self._clock(), 0
+        spent, count = 0.0, 0
         while True:
-            with _translated(self._where, self._policy.connect):
-                # We ask for no compression; a proxy that compresses all the same is understood.
-                data = raw.read1(size, decode_content=self._encoded)
+            begin = self._clock()
+            try:
+                with _translated(self._where, self._policy.connect):
+                    # We ask for no compression; a proxy that does it all the same is understood.
+                    data = raw.read1(size, decode_content=self._encoded)
+            except XNATConnectionError:
+                self._sockets.check()
+                raise
+            spent += self._clock() - begin
             if not data:
+                self._sockets.check()  # a socket that we shut looks like an end
                 return
-            yield data
             count += len(data)
-            now = self._clock()
-            if now - begin >= self._gap:
-                if count < self._policy.rate * (now - begin):
+            if spent >= self._gap:
+                if count < self._policy.rate * spent:
                     raise XNATTimeoutError(
-                        f"{self._where}: the answer drips ({count} bytes in {now - begin:.0f} s)"
+                        f"{self._where}: the answer drips ({count} bytes in {spent:.0f} s)"
                     )
-                begin, count = now, 0
+                spent, count = 0.0, 0
+            yield data
 
     def read(self) -> bytes:
         """The whole body; XNATIntegrityError when it is larger than the policy allows."""
@@ -276,13 +288,16 @@ class Transport:
         Raises
         ------
         XNATIOError
-            The body could not be read on our side.
+            The body could not be read on our side, or the connection was interrupted before.
         NotSentError
             No connection could be made.
         XNATConnectionError
             No answer, or none in time; whether the server worked is unknown.
         """
         session = self._session()
+        sockets = self.sockets
+        sockets.check()
+        sockets.allow(gap)
         where = f"{method} {self.server}{shown(path)}"
         policy = self.policy
         sent_headers = dict(headers or {})
@@ -300,18 +315,20 @@ class Transport:
                     stream=True,
                 )
         except XNATConnectionError:
-            if isinstance(data, _Framed) and data.error is not None:
+            if isinstance(data, _Pieces) and data.error is not None:
                 raise XNATIOError(f"{where}: what was to be sent: {data.error}") from None
             raise
+        finally:
+            sockets.allow(None)
         session.cookies.clear()
-        return Reply(response, where, policy, self._clock, gap or policy.gap)
+        return Reply(response, where, policy, self._clock, gap or policy.gap, sockets)
 
     def interface(self, cookie: Callable[[], str | None]) -> Interface:
         """A session of the HTTP library for scripts, with our settings and our login (S-075).
 
         `cookie` gives the Cookie header of our server.
         """
-        made = Interface(self.server, cookie)
+        made = Interface(self.server, cookie, lambda: self.sockets)
         self._set_up(made)
         self._remember(made)
         return made
@@ -334,6 +351,7 @@ class Transport:
     def _renew_sessions(self) -> None:
         # Held weakly: the sockets of a thread are closed when it ends.
         self._sessions: weakref.WeakSet[requests.Session] = weakref.WeakSet()
+        self.sockets = Sockets(self.policy.gap)
         self._guard = threading.Lock()
         self._pid = os.getpid()
 
@@ -359,12 +377,30 @@ class Transport:
         session.proxies.update(requests.utils.get_environ_proxies(self.server, no_proxy=None))
         authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         session.verify = (authorities or True) if self._verify is True else self._verify
-        _mount(session)
+        _mount(session, self.sockets)
 
 
-def _mount(session: requests.Session) -> None:
+class _Adapter(HTTPAdapter):
+    """Makes connections that `Sockets` knows of."""
+
+    def __init__(self, sockets: Sockets) -> None:
+        self._ours = sockets
+        super().__init__(pool_connections=1, pool_maxsize=2, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._ours.pools
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):  # those have connections of their own
+            manager.pool_classes_by_scheme = self._ours.pools
+        return manager
+
+
+def _mount(session: requests.Session, sockets: Sockets) -> None:
     """Give a session a pool of its own, empty as yet."""
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=2, max_retries=0)
+    adapter = _Adapter(sockets)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
 
@@ -375,8 +411,11 @@ class Interface(requests.Session):
     The cookie goes to the server's own origin and to nobody else, redirects included.
     """
 
-    def __init__(self, server: str, cookie: Callable[[], str | None]) -> None:
+    def __init__(
+        self, server: str, cookie: Callable[[], str | None], sockets: Callable[[], Sockets]
+    ) -> None:
         super().__init__()
+        self._sockets = sockets
         self._origin = origin_of(server)
         self._cookie = cookie
         self._pid = os.getpid()
@@ -384,7 +423,9 @@ class Interface(requests.Session):
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send a prepared request with the login's cookie, if it goes to our server."""
         if self._pid != os.getpid():
-            _mount(self)  # the sockets are those of the process that we were forked from
+            _mount(
+                self, self._sockets()
+            )  # the sockets are those of the process that we were forked from
             self._pid = os.getpid()
         request.headers.pop("Cookie", None)
         cookie = self._cookie()
@@ -402,30 +443,43 @@ def encode_multipart(files: Any, data: Any = None) -> tuple[bytes, str]:
     return body, made.headers["Content-Type"]
 
 
-class _Framed:
-    """A body of known length that is read piece by piece; remembers why it could not be read."""
+class _Pieces:
+    """A body that is read piece by piece; remembers why it could not be read."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = pieces
+        self.error: OSError | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._checked()
+        except OSError as error:
+            self.error = error
+            raise
+
+    def _checked(self) -> Iterable[bytes]:
+        return self._pieces
+
+
+class _Framed(_Pieces):
+    """The same of known length."""
 
     def __init__(self, pieces: Iterable[bytes], length: int) -> None:
-        self._pieces = pieces
+        super().__init__(pieces)
         self._length = length
-        self.error: OSError | None = None
 
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[bytes]:
+    def _checked(self) -> Iterator[bytes]:
         left = self._length
-        try:
-            for piece in self._pieces:
-                if len(piece) > left:
-                    raise OSError(f"it has more than the {self._length} bytes announced")
-                left -= len(piece)
-                yield piece
-            if left:
-                raise OSError(f"it has {left} bytes less than the {self._length} announced")
-        except OSError as error:
-            self.error = error
-            raise
+        for piece in self._pieces:
+            if len(piece) > left:
+                raise OSError(f"it has more than the {self._length} bytes announced")
+            left -= len(piece)
+            yield piece
+        if left:
+            raise OSError(f"it has {left} bytes less than the {self._length} announced")
 
 
 def _framed(body: Body | None, headers: dict[str, str]) -> Any:
@@ -443,7 +497,7 @@ def _framed(body: Body | None, headers: dict[str, str]) -> Any:
     if length == 0:
         return b""
     # Without a length the HTTP library sends chunks.
-    return pieces if length is None else _Framed(pieces, length)
+    return _Pieces(pieces) if length is None else _Framed(pieces, length)
 
 
 def _rest_of(file: IO[bytes]) -> int | None:
@@ -489,6 +543,8 @@ def _translated(where: str, connect: float) -> Iterator[None]:
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader) as error:
         raise XNATConfigError(f"{where}: {_reason(error)}") from None
     except requests.exceptions.ConnectionError as error:
+        if _stood_still(error):
+            raise XNATTimeoutError(f"{where}: the server does not read what is sent") from None
         kind = NotSentError if _never_sent(error) else XNATConnectionError
         raise kind(f"{where}: {_reason(error)}; is the server up and the address right?") from None
     except (
@@ -507,6 +563,15 @@ def _never_sent(error: requests.exceptions.ConnectionError) -> bool:
         urllib3.exceptions.NewConnectionError
         | urllib3.exceptions.ConnectTimeoutError
         | urllib3.exceptions.ProxyError,
+    )
+
+
+def _stood_still(error: requests.exceptions.ConnectionError) -> bool:
+    """Whether a body was not read in time, which comes as a connection that broke."""
+    inner = error.args[0] if error.args else None
+    reasons = getattr(inner, "args", ())
+    return isinstance(inner, urllib3.exceptions.ProtocolError) and any(
+        isinstance(one, TimeoutError) for one in reasons
     )
 
 

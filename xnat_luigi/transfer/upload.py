@@ -16,8 +16,6 @@ from typing import IO, TYPE_CHECKING
 
 from ..exceptions import (
     XNATConnectionError,
-    XNATError,
-    XNATIOError,
     XNATNotFoundError,
     XNATResponseError,
     XNATUnclearError,
@@ -337,13 +335,7 @@ class _Order:
             return
         pairs = ((entry.path, entry.source) for entry in batch)
         if self.mode not in ("tar", "tgz"):
-            faults: list[XNATIOError] = []
-            try:
-                self._put("upload.zip", _watched(pack_zip(pairs), faults), overwrite)
-            except XNATError:
-                if faults:  # a local file could not be read: that is no matter of the server
-                    raise faults[0] from None
-                raise
+            self._put("upload.zip", pack_zip(pairs), overwrite)
             return
         gzip = self.mode == "tgz"
         with tempfile.SpooledTemporaryFile(max_size=0 if self.in_memory else 1 << 20) as spool:
@@ -362,15 +354,6 @@ class _Order:
             name=name,
             attributes=self.attributes,
         )
-
-
-def _watched(body: Iterator[bytes], faults: list[XNATIOError]) -> Iterator[bytes]:
-    """Hand on what is sent, and keep the error of a local file."""
-    try:
-        yield from body
-    except XNATIOError as error:
-        faults.append(error)
-        raise
 
 
 def _prove(
