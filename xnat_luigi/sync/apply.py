@@ -105,9 +105,13 @@ class _Run:
                 self.status = getattr(error, "exit_status", 1)
 
     def beat(self, count: int) -> None:
-        if self.stop.is_set():
-            raise XNATIOError("the sync was stopped")
+        self.rest(0)
         self.pulse(count)
+
+    def rest(self, seconds: float) -> None:
+        """Wait, but not beyond the end of the run."""
+        if self.stop.wait(seconds) if seconds else self.stop.is_set():
+            raise XNATIOError("the sync was stopped")
 
 
 def apply(
@@ -159,9 +163,13 @@ def apply(
                     if progress is not None:
                         progress(len(done), len(plan.steps))
                 todo = later
-        except BaseException:  # Ctrl-C, SIGTERM: the threads end at their next piece (D3)
+        except BaseException:  # Ctrl-C, SIGTERM: the threads end, whatever they wait for (D3)
             run.stop.set()
-            pool.shutdown(cancel_futures=True)
+            conn.interrupt()
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:
+                conn.resume()
             raise
     for step in plan.settled:
         _settle(run, step)
@@ -197,9 +205,12 @@ def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
         run.beat(0)
         with (
             staged_lock(
-                run.state.lock(session.id), timeout=LOCK_WAIT if patient else 0, owner=owner
+                run.state.lock(session.id),
+                timeout=LOCK_WAIT if patient else 0,
+                owner=owner,
+                sleep=run.rest,
             ),
-            slot(run.conn.server, rules.cap, folder=rules.slots, owner=owner),
+            slot(run.conn.server, rules.cap, folder=rules.slots, owner=owner, sleep=run.rest),
         ):
             known = run.state.read(session.id)
             if not (step.deep or step.reason == "repair") and _done_by_others(run, step, known):
