@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import pydicom
 import pytest
 
 from pipelines.material import MadeStudy, make_study, series_of
@@ -98,6 +100,13 @@ def small_study(folder: Path, number: int = 1, *, slices: int = 3) -> MadeStudy:
         series=series_of(("T1w", "T2w"), slices=slices),
         side=64,
     )
+
+
+def correct(path: Path) -> None:
+    """Another patient's name in a file; it stays the same image."""
+    dataset: Any = pydicom.dcmread(path)
+    dataset.PatientName = "Corrected^By^Hand"
+    dataset.save_as(path, enforce_file_format=True)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.material import cut, make_study, series_of
-from tests.intake.conftest import Line
+from tests.intake.conftest import Line, correct
 from xnat_luigi.exceptions import XNATLockError
 from xnat_luigi.gate.judging import Judging
 from xnat_luigi.intake import ledger as stages
@@ -187,6 +187,31 @@ def test_the_source_is_deleted_only_when_asked_and_only_after_proof(line: Line, 
     line.services.archiver.knobs.failure = None
     done = go(line, replace(plan, policies=policies, again=True))
     assert done.stage == stages.DONE and not any(path.exists() for path in line.made.files)
+
+
+def test_a_source_file_corrected_after_it_was_sent_stays(line: Line, plan: Plan) -> None:
+    """The archive holds older bytes under its name: the one on disk may be the only one."""
+    go(line, plan)
+    correct(line.made.files[0])
+    policies = Policies(projects={"P1": Policy(delete_source=True)})
+    entry = go(line, replace(plan, policies=policies))
+    assert entry.stage == stages.DONE and line.imports == 1
+    assert [path for path in line.made.files if path.exists()] == [line.made.files[0]]
+    said = [event.detail for event in entry.events if "of the source" in event.detail]
+    assert len(said) == 1 and said[0].startswith("deleted 5 of 6 files")
+    assert str(line.made.files[0]) in said[0]
+
+
+def test_T3_where_the_answer_was_lost_the_archive_itself_proves_the_source(
+    line: Line, plan: Plan
+) -> None:
+    """Nobody noted the MD5 of what was sent then."""
+    line.server.faults.add(Fault(method="POST", path="/services/import", times=1, drop=True))
+    policies = Policies(projects={"P1": Policy(delete_source=True)})
+    entry = go(line, replace(plan, policies=policies))
+    assert entry.stage == stages.DONE and line.imports == 1
+    assert not any(entry.facts.get("sent", {}).values())
+    assert not any(path.exists() for path in line.made.files)
 
 
 def test_the_source_stays_by_default(line: Line, plan: Plan) -> None:

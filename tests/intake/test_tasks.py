@@ -8,7 +8,7 @@ import luigi
 import pytest
 
 from pipelines.material import cut
-from tests.intake.conftest import Line, small_study
+from tests.intake.conftest import Line, correct, small_study
 from tests.targets.contract import TargetContract
 from xnat_luigi.intake.bringing import bring_in
 from xnat_luigi.intake.keys import StudyKey
@@ -76,6 +76,19 @@ def test_the_source_is_deleted_by_policy_and_stays_complete(line: Line, tmp_path
     assert build(task) and line.archived_once()
     assert not any(path.exists() for path in line.made.files)
     assert isinstance(close, CloseSession) and close.complete()
+
+
+def test_a_source_corrected_before_the_end_stays(line: Line, tmp_path: Path) -> None:
+    """Days may lie between the import and the end of a study's way."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[project.P1]\ndelete_source = true\n")
+    (close,) = night(line, tmp_path, policy=str(policy)).requires()
+    assert build(close.requires())
+    correct(line.made.files[0])
+    assert build(close) and close.complete()
+    assert [path for path in line.made.files if path.exists()] == [line.made.files[0]]
+    (entry,) = Ledger(tmp_path / "evidence").entries()
+    assert any("deleted 5 of 6 files" in event.detail for event in entry.events)
 
 
 def test_ready_rows_are_archived(line: Line, tmp_path: Path) -> None:

@@ -4,11 +4,14 @@ experiment.
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..dicom import Header
@@ -19,6 +22,7 @@ from ..rest.records import Experiment, File, PrearchiveRow
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
+log = logging.getLogger(__name__)
 _IMAGES = ("DICOM", "secondary")
 """The resources an import fills (wire contract B 1.6)."""
 
@@ -241,3 +245,47 @@ def verify_names(conn: Connection, experiment: Experiment, names: Iterable[str])
     if not proof.good:
         raise XNATIntegrityError(f"session {experiment.label} ({experiment.id}) holds {proof}")
     return proof
+
+
+def delete_proven(
+    conn: Connection, experiment: Experiment, files: Iterable[Header], sent: Mapping[str, str]
+) -> str:
+    """Delete those files of a source whose very bytes were sent, or lie in the archive.
+
+    Every file is hashed right before it is deleted: one that was corrected after it was sent has
+    the same name on the server and other bytes, and may be the only copy. Copies and cut files are
+    none of the study's files and stay.
+
+    sent: name -> MD5 in hex of what was sent, "" when not known; `Brought.sent` is such a mapping.
+    Returns what was done, in words. Raises XNATIntegrityError when a file is not the one whose
+    header was read; nothing is deleted then.
+    """
+    images = make_images(files)
+    refuse_changed(images)
+    held = {
+        file.path.rpartition("/")[2]: file.digest.lower()
+        for file in list_archived_files(conn, experiment)
+    }
+    kept = []
+    for image in images:
+        known = {sent.get(image.name, ""), held[image.name]} if image.name in held else set()
+        if _md5(image.path) in known:
+            Path(image.path).unlink(missing_ok=True)
+        else:
+            kept.append(image.path)
+    told = f"deleted {len(images) - len(kept)} of {len(images)} files of the source"
+    if kept:
+        told += (
+            f"; kept {', '.join(kept[:3])}{' and others' if len(kept) > 3 else ''}: not proven to "
+            f"be what was sent to {experiment.label} ({experiment.id}); compare them"
+        )
+        log.warning("%s", told)
+    return told
+
+
+def _md5(path: str) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -22,7 +22,7 @@ from ..rest.records import Experiment, PrearchiveRow
 from ..rest.records import Finding as ServerFinding
 from . import ledger as stages
 from .archiving import archive, validate
-from .arrivals import Proof, make_images, refuse_changed, verify, verify_names
+from .arrivals import Proof, delete_proven, verify, verify_names
 from .bringing import bring_in, past_of
 from .changing import Change, Hook
 from .decisions import blocks, covers, decision_of
@@ -218,7 +218,7 @@ def _from_folder(way: _Way, study: Study) -> None:
     sent = _sent(way, brought.sent)
     proof = _finish(way, judgement, lambda found: verify(way.conn, found, sent), notes)
     if plan.policies.of(way.key.project).delete_source:
-        _delete_source(study, proof, way)
+        _delete_source(study, proof, way, sent)
 
 
 def _from_row(way: _Way, row: PrearchiveRow, read: Callable[[], Arrived]) -> None:
@@ -346,15 +346,14 @@ def refuse_findings(
     return told
 
 
-def _delete_source(study: Study, proof: Proof, way: _Way) -> None:
-    """Only after proof, and only files whose images the archive holds, unchanged since they were
-    read. Copies and cut files stay, and everything where the proof is by number alone.
+def _delete_source(study: Study, proof: Proof, way: _Way, sent: Mapping[str, str]) -> None:
+    """Only after proof, and only files whose images the archive holds, byte by byte those sent.
+
+    Everything stays where the proof is by number alone.
     """
-    if proof.renamed or way.plan.hook is not None:
+    found = look(way.conn, way.key).experiment
+    if proof.renamed or way.plan.hook is not None or found is None:
         why = "the archive's files cannot be compared with these one by one"
         way.journal(stages.RECORDED, f"the source is kept: {why}")
         return
-    refuse_changed(make_images(study.files))
-    for header in study.files:
-        Path(header.path).unlink(missing_ok=True)
-    way.journal(stages.RECORDED, f"deleted {len(study.files)} files of the source")
+    way.journal(stages.RECORDED, delete_proven(way.conn, found, study.files, sent))

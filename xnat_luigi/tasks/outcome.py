@@ -8,7 +8,7 @@ import luigi
 
 from ..exceptions import XNATNotFoundError
 from ..gate.judging import series_statuses
-from ..intake.arrivals import make_images, refuse_changed, verify
+from ..intake.arrivals import delete_proven, make_images, verify
 from ..intake.ledger import DONE, RECORDED, VERIFIED, Ledger
 from ..intake.policy import Policies, Policy, read_policies
 from ..intake.recording import record_results
@@ -51,6 +51,11 @@ class _Archived(GatedTask):
             raise XNATNotFoundError(f"{self.key} is not archived")
         return found
 
+    def read_sent(self) -> dict[str, str]:
+        """Names and MD5 sums of what was sent, as far as the ledger knows."""
+        entry = Ledger(self.evidence).read(self.server, self.key)
+        return dict(entry.facts.get("sent", {})) if entry is not None else {}
+
     def policies(self) -> Policy:
         """What the policy file says of the project."""
         known = read_policies(self.policy) if self.policy else Policies()
@@ -71,10 +76,8 @@ class VerifySession(_Archived):
 
     @cleanly
     def run(self) -> None:
-        entry = Ledger(self.evidence).read(self.server, self.key)
-        sent: dict[str, str] = dict(entry.facts.get("sent", {})) if entry is not None else {}
         wanted = {image.name: "" for image in make_images(self.read_study().files)}
-        proof = verify(self.connect(), self.experiment(), {**wanted, **sent})
+        proof = verify(self.connect(), self.experiment(), {**wanted, **self.read_sent()})
         self.journal(VERIFIED, str(proof), proof=str(proof))
         self.status_line().say(str(proof), done=1.0, final=True)
 
@@ -130,14 +133,11 @@ class CloseSession(_Archived):
     def run(self) -> None:
         if self.policies().delete_source:
             files = self.read_study().files
-            refuse_changed(make_images(files))
+            experiment = self.experiment()
             # Once more and at the last moment: what is deleted here is in the archive.
-            proof = verify(
-                self.connect(), self.experiment(), {i.name: "" for i in make_images(files)}
-            )
+            proof = verify(self.connect(), experiment, {i.name: "" for i in make_images(files)})
             if not proof.renamed:
-                for header in files:
-                    Path(header.path).unlink(missing_ok=True)
-                self.journal(RECORDED, f"deleted {len(files)} files of the source: {proof}")
+                told = delete_proven(self.connect(), experiment, files, self.read_sent())
+                self.journal(RECORDED, f"{told}: {proof}")
         self.journal(DONE)
         self.status_line().say("done", done=1.0, final=True)
