@@ -414,15 +414,23 @@ def test_a_selection_of_sessions(
     assert {name.split("/")[2] for name in files_in(tmp_path / "dest")} == sessions
 
 
-def test_a_session_that_is_not_there_names_the_nearest(
-    server: StandIn, add_session: Callable[..., str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("words", "nearest"), [({"sessions": "S1_MR2"}, "S1_MR1"), ({"subjects": "S11"}, "S1")]
+)
+def test_a_name_that_is_not_there_is_refused_with_the_nearest(
+    server: StandIn,
+    add_session: Callable[..., str],
+    run: Callable[..., Any],
+    tmp_path: Path,
+    words: dict[str, str],
+    nearest: str,
 ) -> None:
+    """Nothing to fetch is not the same as nothing left to fetch."""
     add_session("S1_MR1")
-    task = SyncProject(
-        server=server.url, project="P1", dest=str(tmp_path / "dest"), sessions="S1_MR2"
-    )
-    with pytest.raises(XNATValueError, match="S1_MR1"):
+    task = SyncProject(server=server.url, project="P1", dest=str(tmp_path / "dest"), **words)
+    with pytest.raises(XNATValueError, match=f"{nearest}\\b"):
         task.complete()
+    assert not run(task).scheduling_succeeded
 
 
 def test_a_wrong_word_in_a_selection_names_the_right_one(server: StandIn, tmp_path: Path) -> None:
