@@ -286,3 +286,28 @@ def test_prune_and_verify_say_what_they_cannot_read(shell: Shell) -> None:
     assert shell("verify", str(shell.root), "--sample", "few") == 2
     assert "no share like 5%" in shell.err
     assert shell("clean", str(shell.root / "none")) == 2
+
+
+def spoil(shell: Shell) -> None:
+    """Of E0's scan 1 one file is gone on the server's disk and two have other bytes."""
+    for path, facts in (
+        ("format=zip", {"status": 404}),
+        (r"E00001/.*DICOM/files/0\.dcm|E00001/.*/0\.dcm$", {"status": 404}),
+        (r"E00001/(?!.*/a/).*/[12]\.dcm$", {"flip": 5}),
+    ):
+        shell.server.faults.add(Fault(path=path, **facts))  # type: ignore[arg-type]
+
+
+def test_every_file_that_did_not_come_is_named_and_counts_as_bytes(shell: Shell) -> None:
+    spoil(shell)
+    assert shell.sync() == 7
+    assert "3 files did not come" in shell.err
+    line = next(one for one in shell.err.splitlines() if one.startswith("E0: new, failed"))
+    assert [name in line for name in ("0.dcm", "1.dcm", "2.dcm", "3.dcm")] == [True] * 3 + [False]
+
+
+def test_one_file_that_is_gone_there_is_not_a_project_that_is_gone(shell: Shell) -> None:
+    shell.server.faults.add(Fault(path="format=zip", status=404))
+    shell.server.faults.add(Fault(path=r"E00001/(?!.*/a/).*/0\.dcm$", status=404))
+    assert shell.sync() == 7
+    assert "0.dcm" in shell.err

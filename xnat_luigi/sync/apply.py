@@ -19,6 +19,7 @@ from ..exceptions import (
     XNATIntegrityError,
     XNATIOError,
     XNATLockError,
+    XNATNotFoundError,
     XNATUnavailableError,
     XNATValueError,
 )
@@ -225,7 +226,7 @@ def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
             return None
         run.note(error)
         log.info("%s failed: %s", session.label, error)
-        status = getattr(error, "exit_status", 1)
+        status = 1 if isinstance(error, XNATNotFoundError) else getattr(error, "exit_status", 1)
         return SessionReport(session.label, step.reason, failed=str(error), exit_status=status)
 
 
@@ -292,10 +293,16 @@ def _fetch(run: _Run, step: Step, known: Known, begin: float) -> SessionReport:
         drifted=tuple(path for one in done for path in one.drifted),
         displaced=tuple(carrier.traffic.displaced),
         failed="; ".join(str(one.error) for one in failed),
-        exit_status=max((one.error.exit_status for one in failed if one.error), default=0),
+        exit_status=max((_status(one.error) for one in failed if one.error), default=0),
         requests=carrier.traffic.requests + 1 + bool(rows),
         seconds=round(time.monotonic() - begin, 3),
     )
+
+
+def _status(error: XNATError) -> int:
+    """A listed file that the server does not have: its bytes are not what they should be."""
+    missing = isinstance(error, XNATNotFoundError)
+    return XNATIntegrityError.exit_status if missing else error.exit_status
 
 
 def _refuse_empty(

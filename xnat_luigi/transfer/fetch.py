@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DIGESTS", "Fetched", "Job", "fetch_resource", "fetch_session", "manifest_path"]
 
-log = logging.getLogger(__name__)
-
 STATE = ".xnat-luigi"
 DIGESTS = ("size", "fail", "refresh")
 """what to do with files for which the server has no digest: take them by size, refuse them, or
 have the server compute them first (which is the caller's business; then as `size`)"""
+MOST_NAMED = 20
+"""so many files that did not come are named in an error"""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,8 @@ def fetch_resource(
     XNATIntegrityError
         What came is not what the listing says, twice; or a digest is missing under `fail`.
     XNATNotFoundError
-        A file is listed and misses on the server's disk.
+        A file is listed and misses on the server's disk. (If several did not come, whatever the
+        reasons, the error is the former and names them.)
     XNATUnsafeNameError
         A name would lead outside; nothing was fetched.
     """
@@ -173,16 +173,28 @@ def _finish(carrier: Carrier, job: Job, standing: Standing) -> Fetched:
         "bare": sum(not digest_of(file) for file in job.files),
     }
     if lost:
-        reason = carrier.failed.get(lost[0].target)
-        error = reason or XNATIntegrityError(f"{lost[0].target} could not be fetched")
-        if len(lost) > 1:
-            log.warning("%d more files could not be fetched: %s", len(lost) - 1, lost[1].file.path)
+        error = _name_all(
+            [
+                carrier.failed.get(one.target)
+                or XNATIntegrityError(f"{one.target} could not be fetched")
+                for one in lost
+            ]
+        )
         return Fetched(job.old or Manifest(job.origin.words(), ()), error=error, **facts)  # type: ignore[arg-type]
     ordered = tuple(entries[file.path] for file in job.files)
     manifest = Manifest(job.origin.words(), ordered, dict(job.stamps))
     if manifest != job.old:
         _write(carrier.root, manifest, job.origin)
     return Fetched(manifest, **facts)  # type: ignore[arg-type]
+
+
+def _name_all(errors: Sequence[XNATError]) -> XNATError:
+    """One error for all files of a resource that did not come; each is named, up to a few."""
+    if len(errors) == 1:
+        return errors[0]
+    said = [str(one) for one in errors[:MOST_NAMED]]
+    said += [f"and {len(errors) - MOST_NAMED} more"] if len(errors) > MOST_NAMED else []
+    return XNATIntegrityError(f"{len(errors)} files did not come: {'; '.join(said)}")
 
 
 def _write(root: Path, manifest: Manifest, origin: Origin) -> None:
