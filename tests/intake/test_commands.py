@@ -192,3 +192,42 @@ def test_append_adds_what_the_archive_lacks(line: Line, here: Path, capsys: Text
     assert ["overwrite=append" in query for query in queries] == [False, True]
     (entry,) = Ledger("intake-state").entries()
     assert "9 of 9 files in 3 scans" in entry.facts["proof"]
+
+
+def rows(line: Line, *words: str) -> int:
+    return cli.main(["intake", "rows", "--server", line.server.url, *words])
+
+
+def test_rows_that_wait_are_said_every_night(line: Line, here: Path, capsys: Text) -> None:
+    """A row that was held stays a reason for status 1, however often it is passed by."""
+    (here / "rules.toml").write_text('[header]\nModality = "CT"\n')
+    bring_in(line.conn, line.key, line.files, pace=line.pace)
+    words = ("--project", "P1", "--rules", "rules.toml")
+    for _ in range(2):
+        assert rows(line, *words) == 1
+        assert capsys.readouterr().out.startswith("P1/S001_MR1 held: QC says fail")
+    assert rows(line, *words, "--json") == 1
+    (study,) = json.loads(capsys.readouterr().out)["studies"]
+    assert study["stage"] == "held"
+    assert cli.main(["qc", "reject", "S001_MR1", "--reason", "it is MR"]) == 0
+    capsys.readouterr()
+    assert rows(line, *words) == 1
+    assert "P1/S001_MR1 rejected: by " in capsys.readouterr().out
+
+
+def test_a_project_that_is_not_there_is_no_quiet_night(
+    line: Line, here: Path, capsys: Text
+) -> None:
+    assert rows(line, "--project", "P1") == 0
+    assert rows(line, "--project", "NOPE") == 3
+    assert "there is no project 'NOPE' that admin can see" in capsys.readouterr().err
+    assert run(line, "--project", "NOPE") == 3
+    assert "there is no project 'NOPE' that admin can see" in capsys.readouterr().err
+
+
+def test_a_server_that_does_not_answer_is_status_five(line: Line, here: Path, capsys: Text) -> None:
+    words = ["--server", "http://127.0.0.1:9", "--project", "P1"]
+    assert cli.main(["intake", "run", str(line.made.folder), *words]) == 5
+    told = capsys.readouterr()
+    assert "http://127.0.0.1:9" in told.err and "Error:" not in told.out + told.err
+    assert cli.main(["intake", "rows", *words]) == 5

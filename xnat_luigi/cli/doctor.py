@@ -138,18 +138,11 @@ def _session(connection: Connection, today: Callable[[], float]) -> Iterator[tup
 
 def _project(connection: Connection, project: str) -> Iterator[tuple[str, str]]:
     from .. import uris
-    from ..exceptions import XNATForbiddenError, XNATNotFoundError
-    from ..rest import absence, listings
+    from ..exceptions import XNATForbiddenError
+    from ..rest import documents, listings
     from ..rest.answers import read_table
 
-    if not absence.project_exists(connection, project):
-        raise XNATNotFoundError(
-            f"there is no project {project!r} that {connection.user} can see; IDs are "
-            "case-sensitive, and a project's name is not its ID",
-            status=404,
-            method="GET",
-            path=uris.project(project),
-        )
+    documents.get_project(connection, project)
     sessions = listings.list_experiments(connection, project)
     yield "project", f"{project} can be read: {len(sessions)} experiments"
     query = {"format": "json", "restrict": "edit"}

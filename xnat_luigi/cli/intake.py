@@ -29,7 +29,8 @@ HELP = """Takes DICOM studies in: looked at, archived exactly once, or held with
     xnat-luigi intake retry [SESSION ...]
 
 What happened to every study lies in the ledger below --state (default: intake-state). Exit status
-of `run`, `rows` and `retry`: 0 everything is archived, 1 something is held, failed or refused.
+of `run`, `rows` and `retry`: 0 everything is archived, 1 something is held, rejected, failed or
+refused, 3 no such project, 5 the server does not answer.
 """
 STATE = "intake-state"
 
@@ -253,12 +254,14 @@ def _end(arguments: argparse.Namespace, outcome: Outcome) -> int:
 
     if arguments.json:
         document: dict[str, Any] = {
-            "studies": [status_data(entry) for entry in outcome.entries],
+            "studies": [status_data(entry) for entry in (*outcome.entries, *outcome.waiting)],
             "refused": dict(outcome.refused),
             "busy": [key.session for key in outcome.busy],
         }
         print(json.dumps(document, ensure_ascii=False, indent=1))
     else:
+        for entry in outcome.waiting:
+            _say(entry)
         for why in outcome.refused.values():
             print(f"refused: {why}", file=sys.stderr)
         for key in outcome.busy:

@@ -15,15 +15,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..exceptions import XNATAuthError, XNATError, XNATLockError, XNATValueError
+from ..exceptions import (
+    XNATAuthError,
+    XNATError,
+    XNATLockError,
+    XNATNotFoundError,
+    XNATValueError,
+)
 from ..intake import naming, rows
 from ..intake.changing import change_studies, find_hook
 from ..intake.journey import Arrived, Plan, take_in, take_row
 from ..intake.keys import StudyKey
-from ..intake.ledger import FAILED, HELD, Entry, Ledger
+from ..intake.ledger import RESTING, Entry, Ledger
 from ..intake.pace import Pace
 from ..intake.policy import Policies, read_policies
 from ..intake.studies import Studies, Study, read_folder
+from ..rest.documents import get_project
 from .judging import Judging
 
 if TYPE_CHECKING:
@@ -93,17 +100,21 @@ class Outcome:
     """What a run did: where every study stands, and what never became one.
 
     refused: StudyInstanceUID -> why no rule names it. busy: studies another process has in hand.
+    waiting: rows that were held or rejected by an earlier run, and nothing changed since.
     """
 
     entries: tuple[Entry, ...]
     refused: Mapping[str, str] = field(default_factory=dict)
     busy: tuple[StudyKey, ...] = ()
     found: Studies | None = None
+    waiting: tuple[Entry, ...] = ()
 
     @property
     def good(self) -> bool:
-        """Nothing was held, failed or refused, and files there were are not all something else."""
-        bad = any(entry.stage in (HELD, FAILED) for entry in self.entries)
+        """Nothing is held, rejected, failed or refused, and files there were are not all something
+        else.
+        """
+        bad = self.waiting or any(entry.stage in RESTING for entry in self.entries)
         strange = self.found is not None and not self.found.studies and self.found.problems
         return not bad and not self.refused and not strange
 
@@ -167,16 +178,40 @@ def run_folder(
     workers: studies at a time. progress: called with a study, the bytes of it that were sent, and
     its bytes in all. told: called with every study as it comes to rest.
 
-    Raises XNATAuthError, with which nothing would fare better, and XNATConfigError.
+    Raises XNATAuthError and XNATConnectionError, with which nothing would fare better,
+    XNATNotFoundError when none of the projects is there, and XNATConfigError.
     """
     plan = make_plan(settings, pace=pace)
     rules = naming_rules(settings)
     found = look_into(settings)
-    named, refused = naming.name_all(found, rules)
-    jobs = [(study, key, _with_progress(plan, key, progress)) for study, key in named]
+    named, unnamed = naming.name_all(found, rules)
+    refused = {study.uid: why for study, why in unnamed}
+    missing = _missing_projects(conn, {key.project for _, key in named})
+    refused |= {key.study_uid: missing[key.project] for _, key in named if key.project in missing}
+    jobs = [
+        (study, key, _with_progress(plan, key, progress))
+        for study, key in named
+        if key.project not in missing
+    ]
     entries, busy = _take_all(conn, jobs, workers, told)
     write_index(settings)
-    return Outcome(entries, {study.uid: why for study, why in refused}, busy, found)
+    return Outcome(entries, refused, busy, found)
+
+
+def _missing_projects(conn: Connection, projects: set[str]) -> dict[str, str]:
+    """Project -> why nothing can be sent to it. Raises XNATNotFoundError when that is all of them.
+
+    Asked before anything else: an import to a project that is not there goes astray (B 1.6).
+    """
+    missing = {}
+    for project in sorted(projects):
+        try:
+            get_project(conn, project)
+        except XNATNotFoundError as error:
+            missing[project] = str(error)
+            if len(missing) == len(projects):
+                raise
+    return missing
 
 
 def _with_progress(plan: Plan, key: StudyKey, progress: Progress | None) -> Plan:
@@ -303,9 +338,12 @@ def run_rows(
         entries = [entry for entry in pool.map(take, ripe) if entry is not None]
     if entries:
         write_index(settings)
-    if wanted is None:
-        entries += rows.delete_failed(conn, plan, [row for row, _ in seen.resting])
-    return Outcome(tuple(entries), refused, tuple(busy))
+    if wanted is not None:
+        return Outcome(tuple(entries), refused, tuple(busy))
+    entries += rows.delete_failed(conn, plan, [row for row, _ in seen.resting])
+    settled = {entry.key for entry in entries}
+    waiting = tuple(entry for entry in seen.waiting if entry.key not in settled)
+    return Outcome(tuple(entries), refused, tuple(busy), waiting=waiting)
 
 
 def _give_homes(

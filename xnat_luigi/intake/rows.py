@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 from .. import uris
 from ..dicom import Header, NeedMore, read_head
 from ..exceptions import XNATIntegrityError, XNATResponseError, XNATUnsafeNameError
-from ..rest import prearchive, states
+from ..rest import absence, prearchive, states
 from ..rest.records import PrearchiveFile, PrearchiveRow
 from ..staging.save import make_folder, save_text
 from . import ledger as stages
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 QUIET = 300.0
 """Seconds without a new file before a row is built; the server's own rebuilder waits as long."""
+_HELD = "held"
 _HEAD = 64 * 1024
 _LIMIT = 256 << 20
 
@@ -49,13 +50,15 @@ _LIMIT = 256 << 20
 class Survey:
     """The rows of one look: those to take in now, and the others with the reason.
 
-    homeless: ripe rows of no project (`Unassigned`), which must be moved to one first.
+    homeless: ripe rows of no project (`Unassigned`), which must be moved to one first. waiting: the
+    entries of resting rows that wait for a human, as they were held or rejected before.
     """
 
     ripe: tuple[tuple[PrearchiveRow, StudyKey], ...] = ()
     homeless: tuple[tuple[PrearchiveRow, StudyKey], ...] = ()
     resting: tuple[tuple[PrearchiveRow, str], ...] = ()
     refused: tuple[tuple[PrearchiveRow, str], ...] = ()
+    waiting: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,27 +117,34 @@ def survey(
 ) -> Survey:
     """Look at all rows of a project, or of all projects our user can edit; one request.
 
-    quiet: seconds without a change before a RECEIVING row is taken. Raises for everything that is
-    no answer.
+    quiet: seconds without a change before a RECEIVING row is taken. A project without a row costs
+    a second one, which tells whether it is there at all. Raises XNATNotFoundError when it is not,
+    and for everything that is no answer.
     """
     rows = prearchive.list_rows(conn, project)
+    if project and not rows:
+        rows = absence.find_rows(conn, project)
     still = watch.look(rows)
     known = {entry.key: entry for entry in plan.ledger.entries(server=conn.server)}
     ripe, homeless, resting, refused = [], [], [], []
+    waiting: list[Entry] = []
     for row in rows:
         try:
             key = key_of(row)
         except XNATUnsafeNameError as error:
             refused.append((row, f"{row.url}: {error}"))
             continue
-        why = _why_not(row, known.get(key), still[row.url], quiet, plan)
+        entry = known.get(key)
+        why = _why_not(row, entry, still[row.url], quiet, plan)
         if why:
             resting.append((row, why))
+            if entry is not None and why.startswith(_HELD) and entry.stage in stages.RESTING:
+                waiting.append(entry)
         elif row.project == prearchive.UNASSIGNED:
             homeless.append((row, key))
         else:
             ripe.append((row, key))
-    return Survey(tuple(ripe), tuple(homeless), tuple(resting), tuple(refused))
+    return Survey(tuple(ripe), tuple(homeless), tuple(resting), tuple(refused), tuple(waiting))
 
 
 def _why_not(
@@ -142,10 +152,10 @@ def _why_not(
 ) -> str:
     """Why a row is left alone now, "" when it may be taken."""
     if rests(entry, seen_of(row, plan), plan):
-        return "held, and nothing changed"
+        return f"{_HELD}, and nothing changed"
     if states.failed(row.status):
         held = entry is not None and entry.stage == stages.HELD
-        return "held by the server" if held and not plan.again else ""
+        return f"{_HELD} by the server" if held and not plan.again else ""
     if states.phase(row.status) is states.Phase.RECEIVING:
         return "" if still >= quiet else f"files came {still:.0f} s ago or less"
     return f"the server works on it ({row.status})" if states.in_flight(row.status) else ""

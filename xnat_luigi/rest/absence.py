@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .. import uris
 from ..exceptions import XNATIntegrityError, XNATLoginFailedError, XNATNotFoundError
 from .contents import list_files, list_resources
-from .documents import belongs, get_item, label_in, seek_item
+from .documents import belongs, get_item, get_project, label_in, seek_item
 from .listings import IMAGE_SESSIONS, list_assessors, list_experiments, list_subjects
 from .prearchive import list_rows
 from .records import Experiment, File, Item, PrearchiveRow, Resource, Subject
@@ -80,7 +80,7 @@ def find_subject(conn: Connection, project: str, subject: str) -> Subject | None
     """
     item = seek_item(conn, uris.subject(subject, project))
     if item is None:
-        get_item(conn, uris.project(project))
+        get_project(conn, project)
         return None
     if belongs(conn, item, project):
         label = label_in(item, project) or item.text("label")
@@ -112,7 +112,7 @@ def find_experiment(conn: Connection, project: str | None, experiment: str) -> E
     item = seek_item(conn, uris.experiment(experiment, project))
     if item is None:
         if project is not None:
-            get_item(conn, uris.project(project))
+            get_project(conn, project)
         return None
     if project is None or belongs(conn, item, project):
         return _experiment_of(item, project)
@@ -252,7 +252,7 @@ def find_rows(
 
     found = _confirmed(conn, ask)
     if found is None and project != "Unassigned":
-        get_item(conn, uris.project(project))
+        get_project(conn, project)
     return found or []
 
 

@@ -18,7 +18,15 @@ from .records import Item
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["belongs", "get_item", "get_project_id", "label_in", "resolve", "seek_item"]
+__all__ = [
+    "belongs",
+    "get_item",
+    "get_project",
+    "get_project_id",
+    "label_in",
+    "resolve",
+    "seek_item",
+]
 
 
 def get_item(conn: Connection, path: str) -> Item:
@@ -65,7 +73,29 @@ def get_project_id(conn: Connection, project: str) -> str:
     XNATNotFoundError
         There is no such project, or our user cannot see it.
     """
-    return get_item(conn, uris.project(project)).text("ID") or project
+    return get_project(conn, project).text("ID") or project
+
+
+def get_project(conn: Connection, project: str) -> Item:
+    """Return the document of a project given by ID or alias.
+
+    Raises
+    ------
+    XNATNotFoundError
+        There is no such project, or our user cannot see it; the server's own words speak of an
+        experiment.
+    """
+    try:
+        return get_item(conn, uris.project(project))
+    except XNATNotFoundError as error:
+        raise XNATNotFoundError(
+            f"there is no project {project!r} that {conn.user} can see at {conn.server}; IDs are "
+            "case-sensitive, and a project's name is not its ID",
+            status=error.status,
+            method=error.method,
+            path=error.path,
+            detail=error.detail,
+        ) from None
 
 
 def label_in(item: Item, project: str) -> str | None:
