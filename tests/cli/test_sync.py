@@ -292,7 +292,7 @@ def spoil(shell: Shell) -> None:
     """Of E0's scan 1 one file is gone on the server's disk and two have other bytes."""
     for path, facts in (
         ("format=zip", {"status": 404}),
-        (r"E00001/.*DICOM/files/0\.dcm|E00001/.*/0\.dcm$", {"status": 404}),
+        (r"E00001/(?!.*/a/).*/0\.dcm$", {"status": 404}),
         (r"E00001/(?!.*/a/).*/[12]\.dcm$", {"flip": 5}),
     ):
         shell.server.faults.add(Fault(path=path, **facts))  # type: ignore[arg-type]
@@ -311,3 +311,14 @@ def test_one_file_that_is_gone_there_is_not_a_project_that_is_gone(shell: Shell)
     shell.server.faults.add(Fault(path=r"E00001/(?!.*/a/).*/0\.dcm$", status=404))
     assert shell.sync() == 7
     assert "0.dcm" in shell.err
+
+
+def test_verify_names_a_session_that_no_sync_has_ended(shell: Shell) -> None:
+    spoil(shell)
+    shell.sync()
+    assert shell("verify", str(shell.root)) == 7
+    assert "E0 (XNAT_E00001) of P1 is not complete: 7 files" in shell.out
+    assert "1 not right" in shell.out
+    shell.server.faults.clear()
+    assert shell.sync() == 0
+    assert shell("verify", str(shell.root)) == 0

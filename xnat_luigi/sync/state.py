@@ -212,6 +212,15 @@ class State:
                     found.setdefault(name, {})[entry.remote] = entry
         return {name: list(entries.values()) for name, entries in found.items()}
 
+    def unfinished(self) -> Iterator[tuple[str, int]]:
+        """Sessions that no run has ended, and how many files of them lie here without that."""
+        folder = self._partial("").parent
+        for path in sorted(folder.glob("*.jsonl")) if folder.is_dir() else ():
+            count = sum(map(len, self.read_partial(path.stem).values()))
+            if count:
+                label = self.read(path.stem).label
+                yield (f"{label} ({path.stem})" if label else path.stem), count
+
     def end_partial(self, experiment_id: str) -> None:
         """Forget them: the session is complete and its manifests tell all."""
         remove_file(self._partial(experiment_id))

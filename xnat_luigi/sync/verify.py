@@ -30,7 +30,7 @@ class Verdict:
     """What was looked at and what is wrong; paths are relative to the root.
 
     `unreadable` are manifests that are damaged: what they vouched for is not known any more and
-    will be looked at again by the next sync.
+    will be looked at again by the next sync. `unfinished` are sessions that no sync has ended.
     """
 
     files: int
@@ -38,11 +38,12 @@ class Verdict:
     damages: tuple[Damage, ...]
     unreadable: tuple[str, ...] = ()
     seconds: float = 0.0
+    unfinished: tuple[str, ...] = ()
 
     @property
     def exit_status(self) -> int:
-        """0; 10 if files were only edited; 7 if some are missing or damaged."""
-        if self.unreadable or any(one.kind != "drifted" for one in self.damages):
+        """0; 10 if files were only edited; 7 if some are missing or damaged, or never came."""
+        if self.unreadable or self.unfinished or any(one.kind != "drifted" for one in self.damages):
             return INTEGRITY
         return DRIFT if self.damages else 0
 
@@ -54,6 +55,7 @@ class Verdict:
         """A line for every file that is not right, and a sum."""
         lines = [f"{one.path}: {one.kind}, {one.detail}" for one in self.damages]
         lines += [f"{one}: a damaged manifest" for one in self.unreadable]
+        lines += [f"{one}, sync it again" for one in self.unfinished]
         lines.append(
             f"{self.files} files, {self.bytes:,} bytes in {self.seconds:.1f} s: "
             + (f"{len(lines)} not right" if lines else "all right")
@@ -63,8 +65,8 @@ class Verdict:
 
 def find_projects(root: Path) -> list[str]:
     """Projects that were synced into a folder."""
-    base = root / STATE / "manifests"
-    return sorted(os.listdir(base)) if base.is_dir() else []
+    bases = [root / STATE / name for name in ("manifests", "partial")]
+    return sorted({name for base in bases if base.is_dir() for name in os.listdir(base)})
 
 
 def verify_tree(
@@ -135,7 +137,12 @@ def verify_tree(
         if watch is not None:
             watch(manifest)
     seconds = round(time.monotonic() - begin, 3)
-    return Verdict(files, size, tuple(damages), tuple(unreadable), seconds)
+    unfinished = tuple(
+        f"{name} of {one} is not complete: {count} files of an unfinished sync lie here"
+        for one in wanted
+        for name, count in State(root, one).unfinished()
+    )
+    return Verdict(files, size, tuple(damages), tuple(unreadable), seconds, unfinished)
 
 
 def _learn(path: Path, read: Manifest, fresh: Manifest, root: Path) -> None:
@@ -159,7 +166,7 @@ def _each(look: Callable[[Path], Looked], paths: list[Path], threads: int) -> It
 
 
 def _manifests(folder: Path) -> Iterator[Path]:
-    for session in sorted(os.listdir(folder)):
+    for session in sorted(os.listdir(folder)) if folder.is_dir() else ():
         inside = folder / session
         try:
             names = sorted(os.listdir(inside))
