@@ -312,6 +312,11 @@ class Connection:
         """Take requests again after `interrupt`; those that it ended stay ended."""
         self._transport.sockets.resume()
 
+    def pause(self, seconds: float) -> None:
+        """Wait before the server is asked again; `interrupt` ends it with XNATIOError."""
+        (self._sleep or self._transport.sockets.wait)(seconds)
+        self._transport.sockets.check()
+
     def drop(self) -> None:
         """Forget everything without a word to the server: what a forked child inherits."""
         self._transport.forget()
@@ -465,7 +470,7 @@ class Connection:
         if pause is None or not sending.rewind():
             raise error
         self._logger.info("%s; again in %.1f s", error, pause)
-        self._pause(pause)
+        self.pause(pause)
 
     def _later_or_raise(self, sending: Sending, waits: RetryPolicy, answer: Answer) -> None:
         """Wait for another try, or raise the error that the status means."""
@@ -483,11 +488,7 @@ class Connection:
         if pause is None or not sending.rewind():
             raise refusal(where, answer, after)
         self._logger.info("%s: %s; again in %.1f s", where, status, pause)
-        self._pause(pause)
-
-    def _pause(self, seconds: float) -> None:
-        (self._sleep or self._transport.sockets.wait)(seconds)
-        self._transport.sockets.check()
+        self.pause(pause)
 
     def _where(self, sending: Sending) -> str:
         return f"{sending.method} {self.server}{shown(sending.path)}"
@@ -560,7 +561,7 @@ class Connection:
             pause = waits.next_wait(after)
             if pause is None:
                 raise problem
-            self._pause(pause)
+            self.pause(pause)
 
 
 def _renew_after_fork() -> None:

@@ -7,9 +7,12 @@ of varying length (wire contract A 3.1), and are compared as the server's words 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 __all__ = [
     "Assessor",
@@ -150,6 +153,11 @@ class File:
     format: str = ""
     content: str = ""
     tags: str = ""
+
+    @property
+    def md5(self) -> str:
+        """The digest if it is an MD5, "" if there is none or the site takes another (A 6.2)."""
+        return self.digest if _MD5.fullmatch(self.digest) else ""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ from ..staging.save import remove_file, sync_all
 from ..staging.sweep import find_leftovers
 from ..transfer.carry import Carrier
 from ..transfer.fetch import DIGESTS, Fetched, Job, fetch_session
-from ..transfer.standing import digest_of
 from ..uris import Address
 from .plan import Plan, Step, origin_of, selection_words, wanted_resources
 from .report import Report, SessionReport
@@ -345,7 +344,7 @@ def _files(run: _Run, session: Experiment, wanted: Sequence[Resource]) -> dict[s
         return {}
     found = contents.list_session_files(run.conn, session.id)
     meant = {row.id for row in wanted}
-    bare = [file for file in found if file.resource_id in meant and not digest_of(file)]
+    bare = [file for file in found if file.resource_id in meant and not file.md5]
     if bare and run.rules.digests == "refresh":
         log.info("%s: %d files without a digest, refreshing", session.label, len(bare))
         place = Address(experiment=session.id).archive_uri()

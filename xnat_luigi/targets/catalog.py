@@ -37,7 +37,7 @@ class CatalogTarget(XnatTarget):
             connection, Address(experiment=found.id), everything=True
         ):
             mine = [file for file in files if file.resource_id == resource.id]
-            bare = sum(1 for file in mine if len(file.digest) != 32 or file.size is None)
+            bare = sum(1 for file in mine if not file.md5 or file.size is None)
             if bare:
                 points.append(f"{resource.label}: {bare} of {len(mine)} files without digest")
             counted = (resource.file_count, resource.file_size)

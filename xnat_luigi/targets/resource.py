@@ -16,7 +16,7 @@ from ..exceptions import XNATIntegrityError, XNATNotFoundError, XNATValueError
 from ..rest import absence, contents, listings
 from ..rest.files import download
 from ..rest.records import File
-from ..transfer import upload
+from ..transfer import single, upload
 from ..uris import Address
 from .remote import XnatTarget
 
@@ -283,24 +283,28 @@ class FileTarget(PlacedTarget):
             raise XNATNotFoundError(f"{self.server}: there is no file {self.path} at {self}")
         file = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
         try:
-            md5 = hashlib.md5(usedforsecurity=False)
-            size = 0
-            with download.open_file(self.connect(), row.uri) as stream:
-                for chunk in stream.chunks():
-                    md5.update(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-            wrong = row.size is not None and size != row.size
-            if wrong or (row.digest and md5.hexdigest() != row.digest.lower()):
-                raise XNATIntegrityError(
-                    f"{self.server}: {self.path} came with {size} bytes, MD5 {md5.hexdigest()}; "
-                    f"the listing says {row.size} bytes, MD5 {row.digest or 'unknown'}"
-                )
+            single.in_tries(lambda: self._fill(file, row))
             file.seek(0)
         except BaseException:
             file.close()
             raise
         return file
+
+    def _fill(self, file: IO[bytes], row: File) -> None:
+        file.seek(0)
+        file.truncate()
+        md5 = hashlib.md5(usedforsecurity=False)
+        size = 0
+        with download.open_file(self.connect(), row.uri) as stream:
+            for chunk in stream.chunks():
+                md5.update(chunk)
+                size += len(chunk)
+                file.write(chunk)
+        if row.size not in (None, size) or row.md5 not in ("", md5.hexdigest()):
+            raise XNATIntegrityError(
+                f"{self.server}: {self.path} came with {size} bytes, MD5 {md5.hexdigest()}; "
+                f"the listing says {row.size} bytes, MD5 {row.md5 or 'unknown'}"
+            )
 
 
 class PendingFile:

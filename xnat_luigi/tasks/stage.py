@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..exceptions import XNATIntegrityError, XNATUnsafeNameError
-from ..rest.files import download
+from ..exceptions import XNATUnsafeNameError
 from ..rest.records import File
 from ..staging.lock import staged_lock
 from ..staging.manifest import Entry, Manifest, read_manifest, verify, write_manifest
-from ..staging.save import Part, Want, publish, write_part
+from ..staging.save import Part, publish
 from ..targets.resource import fingerprint
+from ..transfer.single import fetch_part
 from .record import OWN_NAMES
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ..uris import Address
 
 __all__ = ["stage_resource"]
-
-TRIES = 2
 
 
 def stage_resource(
@@ -62,7 +60,7 @@ def _fetch_all(connection: Connection, files: tuple[File, ...], folder: Path) ->
     parts: list[Part] = []
     try:
         for file in files:
-            parts.append(_fetch(connection, file, _inside(folder, file.path)))
+            parts.append(fetch_part(connection, file, _inside(folder, file.path)))
         done = publish(parts)
     except BaseException:
         for part in parts:
@@ -79,15 +77,3 @@ def _inside(folder: Path, path: str) -> Path:
     if path.startswith("/") or any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise XNATUnsafeNameError(f"the server lists {path[:120]!r}, which leads outside: refused")
     return folder.joinpath(*parts)
-
-
-def _fetch(connection: Connection, file: File, target: Path) -> Part:
-    for attempt in range(1, TRIES + 1):
-        try:
-            with download.open_file(connection, file.uri) as stream:
-                want = Want(target, file.size, file.digest or None)
-                return write_part(want, stream.chunks())
-        except XNATIntegrityError:
-            if attempt == TRIES:
-                raise
-    raise AssertionError("unreachable")

@@ -200,7 +200,7 @@ def _download(
     path, query = _cheapest(session, [meant[file.resource_id] for file, _ in missing], every)
     saved = fetch_folder(conn, path, missing, root=root, query=query)
     done.files += len(saved)
-    done.unverified += sum(len(file.digest) != 32 for file, _ in missing)
+    done.unverified += sum(not file.md5 for file, _ in missing)
     done.bytes += sum(one.size for one in saved)
 
 
@@ -222,7 +222,7 @@ def _origin(conn: Connection, project: str, session: Experiment, resource: Resou
 
 def _lies_there(file: File, target: Path) -> bool:
     """Say whether the file is there and proven; without a digest it is downloaded again."""
-    if len(file.digest) != 32 or target.is_symlink() or not target.is_file():
+    if not file.md5 or target.is_symlink() or not target.is_file():
         return False
     return target.stat().st_size == file.size and hash_file(target) == file.digest
 

@@ -23,14 +23,15 @@ from ..exceptions import (
     XNATPageError,
     XNATUnsafeNameError,
 )
-from ..rest.files.download import open_file, open_zip
+from ..rest.files.download import open_zip
 from ..rest.records import File
 from ..staging.manifest import Entry, hash_file
-from ..staging.save import Part, Saved, Want, publish, write_part
+from ..staging.save import Part, Saved, Want, publish
 from ..staging.unpack import Limits, Unpacked, unpack_zip
 from ..uris import Address
 from .layout import Origin
-from .standing import Wanted, digest_of, make_entry
+from .single import fetch_part
+from .standing import Wanted, make_entry
 from .trash import put_aside
 from .zipped import Key, member_key
 
@@ -41,7 +42,6 @@ __all__ = ["Carrier", "Parcel", "Traffic"]
 
 log = logging.getLogger(__name__)
 
-TRIES = 3
 BATCH_FILES = 256
 BATCH_BYTES = 128 << 20
 REQUEST_WORTH = 1 << 20
@@ -205,32 +205,30 @@ class Carrier:
     # --- one file -----------------------------------------------------------------------------
 
     def _singly(self, one: Wanted) -> None:
-        wrong = 0
-        for attempt in range(1, TRIES + 1):
-            self.traffic.requests += 1
-            try:
-                with open_file(self.conn, one.file.uri) as stream:
-                    chunks = _no_page(one.file, self._counted(stream.chunks()))
-                    self._add(write_part(one.want, chunks, root=self.root))
-                return
-            except (XNATNotFoundError, XNATPageError) as error:
-                self.failed[one.target] = error
-                return
-            except XNATIntegrityError as error:
-                wrong += 1
-                if wrong > 1 or attempt == TRIES:
-                    self.failed[one.target] = error
-                    return
-                log.warning("%s; once more", error)
-            except XNATConnectionError as error:
-                if attempt == TRIES:
-                    raise
-                log.warning("%s; once more", error)
+        try:
+            part = fetch_part(
+                self.conn,
+                one.file,
+                one.target,
+                root=self.root,
+                asked=self._asked,
+                pulse=self._pulse,
+            )
+        except (XNATNotFoundError, XNATPageError, XNATIntegrityError) as error:
+            self.failed[one.target] = error
+            return
+        self._add(part)
+
+    def _asked(self) -> None:
+        self.traffic.requests += 1
+
+    def _pulse(self, count: int) -> None:
+        self.traffic.bytes += count
+        self.pulse(count)
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            self.traffic.bytes += len(chunk)
-            self.pulse(len(chunk))
+            self._pulse(len(chunk))
             yield chunk
 
     # --- names --------------------------------------------------------------------------------
@@ -283,22 +281,6 @@ def _holds(target: Path, saved: Saved) -> bool:
     if target.is_symlink() or not target.is_file() or target.stat().st_size != saved.size:
         return False
     return hash_file(target) == saved.md5
-
-
-def _no_page(file: File, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Refuse a web page in place of a file that nothing else could prove (fault row N9)."""
-    provable = bool(digest_of(file)) or file.size is not None
-    first = True
-    for chunk in chunks:
-        if first and not provable and not file.path.lower().endswith((".html", ".htm")):
-            start = bytes(chunk[:64]).lstrip().lower()
-            if start.startswith((b"<!doctype html", b"<html")):
-                raise XNATPageError(
-                    f"{file.uri}: a web page came in place of the file, and the server lists "
-                    "neither size nor digest to tell; refresh its catalog"
-                )
-        first = False
-        yield chunk
 
 
 def _by_key(parcels: Sequence[Parcel], left: Collection[Path]) -> dict[Key, Wanted]:

@@ -311,8 +311,8 @@ class _Job:
         """Say whether a file of the target is that of the source; without digests both are read."""
         if None not in (there.size, here.size) and there.size != here.size:
             return False
-        if len(there.digest) == len(here.digest) == 32:
-            return there.digest == here.digest
+        if there.md5 and here.md5:
+            return there.md5 == here.md5
         read: list[dict[str, tuple[int, str]]] = [{}, {}]
         for conn, file, found in ((self.target, there, read[0]), (self.source, here, read[1])):
             for _ in _pass(conn, file, found):
@@ -362,7 +362,7 @@ class _Job:
         try:
             yield from _pass(self.source, file, passed)
             size, md5 = passed[file.path]
-            if file.size not in (None, size) or (len(file.digest) == 32 and file.digest != md5):
+            if file.size not in (None, size) or file.md5 not in ("", md5):
                 raise XNATIntegrityError(
                     f"{file.uri}: {size} bytes with MD5 {md5} came, the listing says {file.size} "
                     f"with {file.digest or 'none'}"

@@ -13,7 +13,7 @@ from ..staging.manifest import Entry, Manifest, write_manifest
 from ..staging.save import sync_all
 from .carry import Carrier, Parcel
 from .layout import Origin
-from .standing import Job, Standing, digest_of, make_entry, place_all, refuse_clashes, sort_out
+from .standing import Job, Standing, make_entry, place_all, refuse_clashes, sort_out
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -147,7 +147,7 @@ def fetch_session(
 
 
 def _refuse_bare(job: Job, digests: str) -> XNATError | None:
-    bare = sum(not digest_of(file) for file in job.files)
+    bare = sum(not file.md5 for file in job.files)
     if not bare or digests != "fail":
         return None
     return XNATIntegrityError(
@@ -170,7 +170,7 @@ def _finish(carrier: Carrier, job: Job, standing: Standing) -> Fetched:
         "adopted": standing.adopted,
         "moved": standing.moved,
         "drifted": tuple(standing.drifted),
-        "bare": sum(not digest_of(file) for file in job.files),
+        "bare": sum(not file.md5 for file in job.files),
     }
     if lost:
         error = _name_all(

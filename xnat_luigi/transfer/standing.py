@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,12 +22,11 @@ from ..staging.manifest import Entry, Manifest, hash_file, verify_and_refresh
 from ..staging.save import Saved, Want, move, take_over
 from ..staging.sweep import find_leftovers
 from .layout import Origin, placer
+from .single import want_of
 
 __all__ = ["Job", "Standing", "Wanted", "make_entry", "sort_out"]
 
 log = logging.getLogger(__name__)
-
-_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Wanted:
     @property
     def want(self) -> Want:
         """What its bytes must be."""
-        return Want(self.target, self.file.size, digest_of(self.file) or None)
+        return want_of(self.file, self.target)
 
 
 @dataclass
@@ -72,14 +70,9 @@ class Standing:
     moved: int = 0
 
 
-def digest_of(file: File) -> str:
-    """The MD5 of a listed file, "" where the server has none or no MD5 (A 6.2)."""
-    return file.digest if _MD5.fullmatch(file.digest) else ""
-
-
 def make_entry(file: File, saved: Saved, root: Path) -> Entry:
     """The entry of a file just brought or adopted."""
-    proof = "md5" if digest_of(file) else ("size" if file.size is not None else "none")
+    proof = "md5" if file.md5 else ("size" if file.size is not None else "none")
     path = saved.path.relative_to(root).as_posix()
     return Entry(path, saved.size, saved.md5, saved.mtime_ns, saved.inode, file.path, proof)
 
@@ -163,7 +156,7 @@ def _same(entry: Entry, file: File) -> bool:
     """Whether the server's file is the one the entry was made of."""
     if file.size is not None and file.size != entry.size:
         return False
-    digest = digest_of(file)
+    digest = file.md5
     return not digest or digest == entry.md5
 
 
@@ -188,7 +181,7 @@ def _adopt(file: File, target: Path, root: Path, lying: _Leftovers) -> Saved | N
 
     Only with a digest: equal sizes prove nothing.
     """
-    digest = digest_of(file)
+    digest = file.md5
     if not digest:
         return None
     try:

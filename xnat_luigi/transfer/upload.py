@@ -39,6 +39,7 @@ __all__ = [
     "Sending",
     "Uploaded",
     "make_sending",
+    "missing_after",
     "read_sendings",
     "send_text",
     "upload_files",
@@ -46,6 +47,9 @@ __all__ = [
 
 ARCHIVE_LIMIT = 2 << 30
 """bytes of files in one request; more is sent as several archives, one after the other"""
+
+LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""seconds between the looks for an upload whose answer was lost, 30 in all"""
 
 MODES = ("auto", "files", "archive", "tar", "tgz")
 
@@ -267,8 +271,36 @@ def _batches(entries: Sequence[Sending]) -> Iterator[list[Sending]]:
         yield batch
 
 
-def _looks_equal(file: File | None, entry: Sending) -> bool:
-    return file is not None and file.size == entry.size and file.digest == entry.md5
+def missing_after(
+    conn: Connection,
+    address: Address,
+    label: str,
+    wanted: Mapping[str, tuple[int, str]],
+    *,
+    patient: bool = True,
+) -> set[str]:
+    """Look whether an upload whose answer was lost has arrived; return what is not listed.
+
+    Parameters
+    ----------
+    wanted : mapping
+        Size and MD5 by path in the resource.
+    patient : bool
+        Look again for a while when something is missing: behind a proxy that gave up the server
+        may still be at it, and uploads into one resource side by side lose entries (A 6.4).
+    """
+    waits = iter(LOOKS if patient else ())
+    while True:
+        there = _listed(conn, address, label)
+        left = {
+            path
+            for path, (size, md5) in wanted.items()
+            if path not in there or (there[path].size, there[path].digest) != (size, md5)
+        }
+        pause = next(waits, None) if left else None
+        if pause is None:
+            return left
+        conn.pause(pause)
 
 
 class _Order:
@@ -313,8 +345,10 @@ class _Order:
                     raise
                 # It may have worked, or the bytes lie on the disk and not in the catalog, where a
                 # plain retry answers «duplicates» (A 6.4): look, then send what is not listed.
-                there = _listed(self.conn, self.address, self.label)
-                missing = [e for e in batch if not _looks_equal(there.get(e.path), e)]
+                sums = {entry.path: (entry.size, entry.md5) for entry in batch}
+                patient = isinstance(error, XNATUnclearError)
+                left = missing_after(self.conn, self.address, self.label, sums, patient=patient)
+                missing = [entry for entry in batch if entry.path in left]
                 if missing:
                     self._send(missing, True, alone, last)
 
@@ -381,10 +415,10 @@ def _prove(
             wrong.append(f"{entry.path} ({file.size} bytes instead of {entry.size})")
         elif file.digest == entry.md5:
             continue
-        elif len(file.digest) == 32 or read_back or file.size is None:
+        elif file.md5 or read_back or file.size is None:
             if not _reads_equal(conn, file, entry):
                 wrong.append(f"{entry.path} (other content)")
-            elif len(file.digest) == 32:
+            elif file.md5:
                 stale.append(entry.path)
         else:
             by_size.append(entry.path)

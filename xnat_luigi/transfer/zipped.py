@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..exceptions import XNATConnectionError, XNATIntegrityError, XNATUnsafeNameError
-from ..rest.files.download import open_file, open_zip
+from ..rest.files.download import open_zip
 from ..rest.records import File
-from ..staging.save import Part, Saved, Want, part_writer, publish, write_part
+from ..staging.save import Part, Saved, Want, part_writer, publish
 from ..staging.unpack import Limits, Unpacked, unpack_zip
+from .single import fetch_part, want_of
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -28,7 +29,6 @@ __all__ = ["Key", "fetch_folder", "file_key", "member_key", "save_file", "save_z
 
 log = logging.getLogger(__name__)
 
-TRIES = 3
 FEW = 2
 """so many files are cheaper as single requests"""
 UNLISTED = 1 << 30
@@ -139,7 +139,7 @@ def fetch_folder(
             parts += brought.values()
             missing = [pair for pair in wanted if pair[1] not in brought]
         for file, target in missing:
-            parts.append(_singly(conn, file, target, root))
+            parts.append(fetch_part(conn, file, target, root=root))
         saved = publish(parts)
         _tell_unverified(files_path, [file for file, _ in wanted])
         return saved
@@ -151,7 +151,7 @@ def fetch_folder(
 
 def _tell_unverified(files_path: str, files: Sequence[File]) -> None:
     """Say how many files could be compared by size only, or not at all (N12)."""
-    bare = [file for file in files if len(file.digest) != 32]
+    bare = [file for file in files if not file.md5]
     if bare:
         log.warning(
             "%s: %d of %d files are unverified, the server has no MD5 of them (%s); "
@@ -180,7 +180,7 @@ def _from_zip(
         file = single.get(key) if key is not None else None
         if file is None:
             return None
-        return Want(targets[file.uri], file.size, file.digest if len(file.digest) == 32 else None)
+        return want_of(file, targets[file.uri])
 
     try:
         with open_zip(conn, files_path, query=query) as stream:
@@ -194,22 +194,9 @@ def _from_zip(
     return {one.part.want.path: one.part for one in found if one.part is not None}
 
 
-def _singly(conn: Connection, file: File, target: Path, root: Path | None) -> Part:
-    want = Want(target, file.size, file.digest if len(file.digest) == 32 else None)
-    for attempt in range(1, TRIES + 1):
-        try:
-            with open_file(conn, file.uri) as stream:
-                return write_part(want, stream.chunks(), root=root)
-        except (XNATIntegrityError, XNATConnectionError) as error:
-            if attempt == TRIES:
-                raise
-            log.warning("%s; once more", error)
-    raise AssertionError("unreachable")
-
-
 def save_file(conn: Connection, file: File, target: Path) -> Saved:
     """Save one file of a listing, compared with its size and digest; see `fetch_folder`."""
-    return publish([_singly(conn, file, target, None)])[0]
+    return publish([fetch_part(conn, file, target)])[0]
 
 
 def save_zip(
@@ -299,6 +286,4 @@ def _unproven(files: Sequence[File], members: Sequence[Unpacked]) -> list[str]:
 
 
 def _is(member: Unpacked, file: File) -> bool:
-    return file.size in (None, member.size) and (
-        len(file.digest) != 32 or file.digest == member.md5
-    )
+    return file.size in (None, member.size) and file.md5 in ("", member.md5)
