@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import luigi
@@ -12,7 +13,7 @@ from .status import StatusLine
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["XnatTask", "split"]
+__all__ = ["XnatTask", "command_for", "split"]
 
 Task = TypeVar("Task", bound=luigi.Task)
 
@@ -51,3 +52,17 @@ class XnatTask(luigi.Task):
 def split(text: str) -> tuple[str, ...]:
     """The words of a parameter that takes several, separated by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def command_for(task: luigi.Task, *more: str) -> str:
+    """The command that runs one task alone, with further words at its end."""
+    words = ["luigi", "--module", task.task_module, task.task_family]
+    texts = task.to_str_params(only_significant=True)  # type: ignore[no-untyped-call]
+    kinds = dict(task.get_params())  # type: ignore[no-untyped-call]
+    for name, text in texts.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(kinds[name], luigi.BoolParameter):
+            words += [option] * (text == "True")
+        elif text:
+            words += [option, text]
+    return shlex.join([*words, *more])

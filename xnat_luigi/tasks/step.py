@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import logging
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -38,7 +37,7 @@ from ..rest.records import File
 from ..targets import snapshot
 from ..targets.resource import ResourceTarget
 from ..transfer.upload import Sending, Uploaded, read_sendings, send_text, upload_files
-from .base import XnatTask
+from .base import XnatTask, command_for
 from .condition import (
     Condition,
     InputChangedError,
@@ -63,6 +62,7 @@ from .record import (
     seal_text,
 )
 from .stage import stage_resource
+from .workdir import Workdir
 
 if TYPE_CHECKING:
     from ..uris import Address
@@ -260,7 +260,7 @@ class Step(StepOptions):
             for one in inputs
         }
         vars(self)["_programs"] = []
-        with _Workdir(self.task_id, self.keep) as workdir:
+        with Workdir(self.task_id, self.keep) as workdir:
             say(f"processing {self.describe_item()}", final=True)
             self.status_line().point_to(f"{self.connect().server}{place.item()}?format=html")
             try:
@@ -511,16 +511,7 @@ class Step(StepOptions):
 
     def command(self) -> str:
         """The command that runs this one task alone."""
-        words = ["luigi", "--module", self.task_module, self.task_family]
-        texts = self.to_str_params(only_significant=True)  # type: ignore[no-untyped-call]
-        flags = dict(self.get_params())  # type: ignore[no-untyped-call]
-        for name, text in texts.items():
-            option = f"--{name.replace('_', '-')}"
-            if isinstance(flags[name], luigi.BoolParameter):
-                words += [option] * (text == "True")
-            elif text:
-                words += [option, text]
-        return shlex.join([*words, "--keep", "--local-scheduler"])
+        return command_for(self, "--keep", "--local-scheduler")
 
     def _failure(self, error: Exception, workdir: Path) -> XNATError:
         said = str(error) or type(error).__name__
@@ -540,23 +531,6 @@ class Step(StepOptions):
             self._put(self.prepare(), name, text, self.failures)
         except XNATError as error:
             logger.warning("%s: the program's output could not be kept: %s", self, error)
-
-
-class _Workdir:
-    """A working folder that is removed at the end, also on failure unless `keep` is set."""
-
-    def __init__(self, name: str, keep: bool) -> None:
-        self._keep = keep
-        self._path = Path(tempfile.mkdtemp(prefix=f"{name[:40]}-"))
-
-    def __enter__(self) -> Path:
-        return self._path
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None and self._keep:
-            logger.warning("the working folder is kept: %s", self._path)
-            return
-        shutil.rmtree(self._path, ignore_errors=True)
 
 
 def _md5(data: bytes) -> str:
