@@ -471,3 +471,20 @@ def test_every_scan_can_be_some(server: StandIn, words: dict[str, str], places: 
     assert {f"{labels[one.experiment]} {one.scan}" for one in steps} == places
     asked = [r.path for r in server.requests[before:] if "/auth" not in r.path]
     assert len(asked) == 2 + bool({"scans", "qualities"} & words.keys())
+
+
+def test_the_command_of_a_failure_runs_that_one_task(
+    step: Callable[..., Any], tmp_path: Path
+) -> None:
+    words = shlex.split(step(unit=3).command())
+    assert words[0] == "python"
+    done = subprocess.run(
+        [sys.executable, *words[1:], "--stage", str(tmp_path / "stage")],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert step(unit=3).look().condition is Condition.CURRENT

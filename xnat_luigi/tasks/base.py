@@ -56,7 +56,7 @@ def split(text: str) -> tuple[str, ...]:
 
 def command_for(task: luigi.Task, *more: str) -> str:
     """The command that runs one task alone, with further words at its end."""
-    words = ["luigi", "--module", task.task_module, task.task_family]
+    words = ["python", "-m", "luigi", "--module", task.task_module, task.task_family]
     texts = task.to_str_params(only_significant=True)  # type: ignore[no-untyped-call]
     kinds = dict(task.get_params())  # type: ignore[no-untyped-call]
     for name, text in texts.items():
