@@ -147,6 +147,47 @@ def test_N3_a_copy_that_broke_off_goes_on(
     assert digests(target, "P1") == digests(source, "P1")
 
 
+def archives(server: StandIn) -> list[str]:
+    """The zips of scan 1 that were sent."""
+    sent = (one for one in server.requests if one.method == "PUT" and "extract" in str(one.query))
+    return [one.path for one in sent if "/scans/1/" in one.path]
+
+
+def test_N8_a_zip_that_arrived_though_its_answer_was_lost_is_not_sent_again(
+    source: Connection, target: Connection, other: StandIn
+) -> None:
+    other.faults.add(Fault(method="PUT", path="/scans/1/.*extract", rewrite_status=504, times=1))
+    done = copy_project(source, target, "P1")
+    assert (done.failed, done.files) == ([], 8)
+    assert len(archives(other)) == 1
+    assert digests(target, "P1") == digests(source, "P1")
+
+
+def test_N8_a_zip_that_may_be_on_its_way_is_waited_for(source: Connection, other: StandIn) -> None:
+    slept: list[float] = []
+    target = Connection(Transport(other.url), Credentials("admin", "admin"), sleep=slept.append)
+    other.faults.add(Fault(method="PUT", path="/scans/1/.*extract", status=504, times=1))
+    done = copy_project(source, target, "P1")
+    target.close()
+    assert (done.failed, done.files, sum(slept)) == ([], 8, 30)
+    assert len(archives(other)) == 2
+
+
+def test_an_assessor_that_comes_meanwhile_keeps_nothing_back(
+    source: Connection, target: Connection, standin: StandIn
+) -> None:
+    def add(text: str) -> None:
+        if text.startswith("experiment"):
+            standin.add_assessor("P1", "S1_MR1", "QC2", resources={"REPORT": {"new": b"new"}})
+
+    done = copy_project(source, target, "P1", progress=add)
+    ((_, said),) = done.failed
+    assert "came while we copied" in said
+    assert done.files == 8
+    done = copy_project(source, target, "P1")
+    assert (done.failed, done.files) == ([], 1)
+
+
 def test_N11_a_flipped_byte_never_arrives(
     source: Connection, target: Connection, standin: StandIn
 ) -> None:

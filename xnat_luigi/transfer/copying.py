@@ -36,6 +36,7 @@ from ..rest.records import Experiment, File, Resource, Subject
 from ..staging.pack import pack_zip
 from ..uris import Address
 from .select import Selection
+from .upload import missing_after
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -245,6 +246,11 @@ class _Job:
             if resource.category == "scans":
                 return replace(to, scan=resource.cat_id)
             if resource.category == "assessors":
+                if resource.cat_id not in assessors:
+                    raise XNATUploadError(
+                        f"assessor {resource.cat_id} of {experiment.label} came while we copied: "
+                        "copy again"
+                    )
                 return replace(to, assessor=assessors[resource.cat_id])
             if resource.category == "reconstructions":
                 return replace(to, reconstruction=resource.cat_id)
@@ -261,7 +267,11 @@ class _Job:
     ) -> None:
         """Copy resources with their files; one that fails does not keep the others back."""
         for resource in resources:
-            to = place(resource)
+            try:
+                to = place(resource)
+            except XNATUploadError as error:
+                self._note(f"{resource.cat_id} {resource.label}", error)
+                continue
             mine = [file for file in files if file.resource_id == resource.id]
             self._guarded(
                 f"{to.path()} {resource.label}",
@@ -346,6 +356,10 @@ class _Job:
                 bad = self.broken[-1] if self.broken else None
                 if bad is None:
                     tries += 1
+                    if isinstance(error, XNATUnclearError):
+                        left = self._not_arrived(to, label, left, passed)
+                        if not left:
+                            return
                     if tries == TRIES or not isinstance(error, _AGAIN):
                         raise
                 else:
@@ -356,6 +370,20 @@ class _Job:
                         self._note(f"{to.path()} {label}/{bad.path}", error)
                 log.warning("%s %s: %s; once more", to.path(), label, error)
                 overwrite = True
+
+    def _not_arrived(
+        self,
+        to: Address,
+        label: str,
+        batch: list[File],
+        passed: Mapping[str, tuple[int, str]],
+    ) -> list[File]:
+        """Look what came of a zip whose answer was lost; all of it where it was not sent whole."""
+        sums = {file.path: passed[file.path] for file in batch if file.path in passed}
+        if len(sums) < len(batch):
+            return batch
+        missing = missing_after(self.target, to, label, sums)
+        return [file for file in batch if file.path in missing]
 
     def _read(self, file: File, passed: dict[str, tuple[int, str]]) -> Iterator[bytes]:
         """Yield a file of the source, counted and hashed, and compared with its listing."""
