@@ -60,6 +60,23 @@ def test_check_writes_pages_and_json(rules: str, tmp_path: Path, capsys: Text) -
     assert (out / "S001_MR1.html").is_file() and (out / "index.html").is_file()
 
 
+def test_check_knows_a_study_by_the_labels_of_the_intake(tmp_path: Path, capsys: Text) -> None:
+    study = small_study(tmp_path / "in")
+    rules = tmp_path / "labels.toml"
+    rules.write_text('[study]\nsubject = "S001"\nsession = "S001_MR1"\nminimum_files = 900\n')
+    words = ["qc", "check", str(study.folder), "--rules", str(rules)]
+    assert cli.main(words) == 1
+    told = capsys.readouterr().out
+    assert "label is" not in told
+    assert f"{len(study.files)} files, at least 900 wanted" in told
+    naming = tmp_path / "naming.toml"
+    naming.write_text(
+        "[[name]]\nproject = 'P'\nsubject = 'X_{PatientName}'\nsession = '{PatientID}'\n"
+    )
+    assert cli.main([*words, "--naming", str(naming)]) == 1
+    assert "subject label is 'X_S001'" in capsys.readouterr().out
+
+
 def test_a_rule_file_with_a_typo_names_the_word(tmp_path: Path, capsys: Text) -> None:
     path = tmp_path / "rules.toml"
     path.write_text("[sudy]\n")

@@ -11,7 +11,7 @@ NAME = "qc"
 HELP = """Rules, verdicts and decisions about studies that wait.
 
     xnat-luigi qc explain rules.toml
-    xnat-luigi qc check FOLDER --rules rules.toml [--report DIR] [--json]
+    xnat-luigi qc check FOLDER --rules rules.toml [--naming naming.toml] [--report DIR] [--json]
     xnat-luigi qc approve SESSION --reason "the gap is the patient's pacemaker"
     xnat-luigi qc reject SESSION --reason "wrong patient"
 
@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = verbs.add_parser("check", help="what the rules say of a folder; sends nothing")
     check.add_argument("folder", help="folder with DICOM files, any depth")
     check.add_argument("--rules", default="", help="TOML file; the first gate alone without")
+    check.add_argument(
+        "--naming", default="", help="TOML file: what studies are called; else as in the header"
+    )
     check.add_argument("--report", default="", help="folder for pages and their index")
     check.add_argument("--json", action="store_true", help="whole verdicts, for machines")
     for name in ("approve", "reject"):
@@ -57,21 +60,36 @@ def _explain(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from ..dicom import read_header
     from ..gate.judging import judge_headers
+    from ..intake.naming import fixed_names, name_all, read_naming
     from ..intake.studies import read_folder
     from ..qc.report import write_report
     from ..qc.rules import read_rules
 
     rules = read_rules(arguments.rules) if arguments.rules else None
-    found = read_folder(arguments.folder, fields=rules.fields if rules else ())
+    # Without a file of rules the labels are those that `intake run` gives; the project is not used.
+    naming = (
+        read_naming(arguments.naming)
+        if arguments.naming
+        else (fixed_names("P", "{PatientName}", "{PatientID}"),)
+    )
+    fields = [*(rules.fields if rules else ()), *(word for one in naming for word in one.fields)]
+    found = read_folder(arguments.folder, fields=tuple(dict.fromkeys(fields)))
     if not found.studies:
         raise XNATValueError(f"{arguments.folder} holds no DICOM study")
+    named, unnamed = name_all(found, naming)
+    keys = {study.uid: key for study, key in named}
+    why = {study.uid: reason for study, reason in unnamed}
     verdicts = {}
-    patients = [study.patient_id for study in found]
     for study in found:
         headers = [*study.files, *(read_header(path) for path in study.odd)]
-        alone = patients.count(study.patient_id) == 1 and _is_name(study.patient_id)
-        name = study.patient_id if alone else ""
-        material, verdict = judge_headers(headers, rules, session=name, study_uid=study.uid)
+        key = keys.get(study.uid)
+        material, verdict = judge_headers(
+            headers,
+            rules,
+            subject=key.subject if key else "",
+            session=key.session if key else "",
+            study_uid=study.uid,
+        )
         verdicts[study.uid] = verdict
         if arguments.report:
             page = write_report(arguments.report, material, verdict, rules)
@@ -79,6 +97,8 @@ def _check(arguments: argparse.Namespace) -> int:
             print(f"{study.uid} {study.patient_id!r}: {verdict.status}")
             for reason in verdict.reasons:
                 print(f"  {reason}")
+            if key is None:
+                print(f"  the intake would refuse it: {why[study.uid]}")
             if arguments.report:
                 print(f"  page: {page}")
     if arguments.json:
@@ -87,28 +107,22 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0 if all(verdict.passed for verdict in verdicts.values()) else 1
 
 
-def _is_name(text: str) -> bool:
-    from ..exceptions import XNATUnsafeNameError
-    from ..uris import check_label
-
-    try:
-        check_label(text, "session label")
-    except XNATUnsafeNameError:
-        return False
-    return True
-
-
 def _decide(arguments: argparse.Namespace) -> int:
     from ..intake.decisions import decide
     from ..intake.ledger import Ledger
 
     ledger = Ledger(arguments.state)
     found = ledger.find(arguments.session, server=arguments.server, project=arguments.project)
-    if len(found) != 1:
-        known = "; ".join(str(entry.key) for entry in found) or "none"
+    if not found:
+        raise XNATValueError(
+            f"the ledger below {arguments.state} knows no {arguments.session}; `intake status` "
+            "lists all"
+        )
+    if len(found) > 1:
+        known = "; ".join(str(entry.key) for entry in found)
         raise XNATValueError(
             f"{arguments.session} names {len(found)} studies in the ledger below "
-            f"{arguments.state} ({known}): say one of them, by its UID or with --project"
+            f"{arguments.state} ({known}): say one, by its UID or with --project"
         )
     entry = decide(ledger, found[0], arguments.verb, arguments.reason, who=arguments.who)
     print(f"{entry.key.project}/{entry.key.session} {entry.stage} {entry.detail}")

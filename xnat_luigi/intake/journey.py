@@ -181,7 +181,7 @@ def _guarded(
         raise
     except (XNATError, OSError) as error:
         # An outage, a time-out or a surprise: nothing is decided, the next run looks again.
-        journal(stages.FAILED, f"{type(error).__name__}: {error}")
+        journal(stages.FAILED, str(error) or type(error).__name__)
     else:
         journal(stages.DONE, seen=way.seen, log=None)
     entry = plan.ledger.read(conn.server, key)

@@ -80,13 +80,19 @@ def _count(headers: list[Header], expected: int | None, minimum: int) -> Finding
             "file count", status, f"{found} files, {expected} expected", str(found), str(expected)
         )
     status = PASS if found >= minimum else FAIL
-    return Finding("file count", status, f"{found} files", str(found), f"at least {minimum}")
+    wanted = "" if status == PASS else f", at least {minimum} wanted"
+    return Finding(
+        "file count", status, f"{found} files{wanted}", str(found), f"at least {minimum}"
+    )
 
 
 def _series_count(headers: list[Header], minimum: int) -> Finding:
     found = len({header.series_uid for header in headers if header.series_uid})
     status = PASS if found >= minimum else FAIL
-    return Finding("series count", status, f"{found} series", str(found), f"at least {minimum}")
+    wanted = "" if status == PASS else f", at least {minimum} wanted"
+    return Finding(
+        "series count", status, f"{found} series{wanted}", str(found), f"at least {minimum}"
+    )
 
 
 def _one(rule: str, keyword: str, headers: list[Header], wanted: str) -> Finding:
