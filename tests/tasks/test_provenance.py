@@ -145,9 +145,10 @@ def test_check_finds_a_result_that_was_touched(
 
 
 def test_what_has_no_record_says_so(uri: str, ask: Callable[..., tuple[int, str]]) -> None:
-    status, said = ask("show", uri.replace("COUNTED", "DICOM"))
-    assert status == 3
-    assert "has no provenance.json" in said
+    for question in ("show", "check"):
+        status, said = ask(question, uri.replace("COUNTED", "DICOM"))
+        assert status == 3
+        assert "has no provenance.json" in said
     status, said = ask("show", uri.replace("COUNTED", "NOPE"))
     assert status == 3
     status, said = ask("show", "/data/experiments/E")

@@ -14,7 +14,8 @@ HELP = """Shows where a result on the server came from, and whether that still h
     xnat-luigi provenance export --server URL --folder crate URI
 
 `check` compares result and inputs with what the records say, up to the raw data, and ends with
-status 10 when something is not as it was. `export` writes the whole way as an RO-Crate.
+status 10 when something is not as it was, with 3 when the resource is not there or has no record.
+`export` writes the whole way as an RO-Crate.
 """
 
 DRIFT = 10
@@ -57,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             print(f"{write_crate(connection, arguments.uri, arguments.folder)} is written")
             return 0
+        lineage.read_record(connection, arguments.uri)  # without one there is nothing to compare
         faults = lineage.check(connection, arguments.uri)
         for fault in faults:
             print(fault)
