@@ -52,6 +52,15 @@ def test_what_can_be_selected_by(mixed: StandIn, conn: Connection) -> None:
     assert taken(conn, subjects="S1", custom=["cohort=A"]) == []
 
 
+def test_A0_2_values_that_are_listed_escaped_are_found_as_they_are(
+    standin: StandIn, conn: Connection
+) -> None:
+    for label, value in (("E0", "A&B"), ("E1", "<1>"), ("E2", "A")):
+        standin.add_session("P1", "S0", label, custom={"cohort": value})
+    assert taken(conn, custom=["cohort=A&B"]) == ["E0"]
+    assert taken(conn, custom=["cohort=<1>"]) == ["E1"]
+
+
 def test_A3_5_shared_sessions_in_or_out(mixed: StandIn, conn: Connection) -> None:
     other = mixed.add_session("P2", "T0", "X0")
     address = f"/data/projects/P2/subjects/T0/experiments/{other}/projects/P1"

@@ -151,6 +151,19 @@ def test_files_removed_on_the_server_are_pruned_and_forgotten(
     assert sync().same == 1
 
 
+def test_a_session_without_files_is_forgotten_when_it_is_deleted(
+    standin: StandIn, conn: Connection, sync: Sync, root: Path
+) -> None:
+    empty = standin.add_session("P1", "S0", "EMPTY")
+    sync()
+    delete(conn, empty)
+    found = inventory.take(conn, "P1")
+    assert prune(conn, found, root, dry=True).removed == ()
+    assert plan.make(found, root).deleted == (empty,)
+    prune(conn, found, root)
+    assert plan.make(found, root).deleted == ()
+
+
 def test_a_project_of_another_server_is_never_mixed_in_nor_pruned(
     standin: StandIn, conn: Connection, sync: Sync, root: Path
 ) -> None:

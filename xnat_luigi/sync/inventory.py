@@ -13,6 +13,7 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from html import unescape
 from typing import TYPE_CHECKING
 
 from .. import uris
@@ -136,7 +137,7 @@ def _own(conn: Connection, project: str, sessions: list[Experiment]) -> list[Exp
 def _custom(
     conn: Connection, project: str, sessions: list[Experiment]
 ) -> dict[str, dict[str, str]]:
-    """Custom variables by experiment ID: name -> value."""
+    """Custom variables by experiment ID: name -> value; they are listed escaped (A 0.2)."""
     found: dict[str, dict[str, str]] = {}
     for xsi_type in sorted({one.xsi_type for one in sessions} - _ABSTRACT):
         name, value = f"{xsi_type}/fields/field/name", f"{xsi_type}/fields/field/field"
@@ -145,7 +146,7 @@ def _custom(
         )
         for row in rows:
             if row[name]:
-                found.setdefault(row["ID"], {})[row[name]] = row[value]
+                found.setdefault(row["ID"], {})[unescape(row[name])] = unescape(row[value])
     return found
 
 

@@ -109,18 +109,17 @@ def prune(
         raise XNATLoginFailedError(f"{conn.server}: the login was lost, nothing is pruned")
     State(root, inventory.project).check_server(inventory.server)
     victims = find(inventory, root)
-    alive = {
-        name
-        for name in {one.experiment_id for one in victims if one.session_gone}
-        if experiment_exists(conn, None, name)
-    }
-    victims = [one for one in victims if not (one.session_gone and one.experiment_id in alive)]
     state = State(root, inventory.project)
+    gone = {name for name in state.experiments() if name not in inventory.ids}
+    gone |= {one.experiment_id for one in victims if one.session_gone}
+    alive = {name for name in sorted(gone) if experiment_exists(conn, None, name)}
+    gone -= alive
+    victims = [one for one in victims if not (one.session_gone and one.experiment_id in alive)]
     _refuse_many(victims, state, limit or Limit())
     removed: list[str] = []
     edited: list[str] = []
     size = 0
-    for name in sorted({one.experiment_id for one in victims}):
+    for name in sorted(gone | {one.experiment_id for one in victims}):
         mine = [one for one in victims if one.experiment_id == name]
         with staged_lock(state.lock(name), owner=f"prune of {name}"):
             stay = _edited(mine, root)
@@ -134,7 +133,7 @@ def prune(
                         put_aside(root / path, root, now())
                         remove_empty((root / path).parent, root)
             if not dry:
-                _forget(state, name, mine, stay)
+                _forget(state, name, mine, name in gone)
     return Pruned(tuple(removed), tuple(edited), size, tuple(sorted(alive)))
 
 
@@ -159,12 +158,13 @@ def _edited(victims: list[Victim], root: Path) -> set[str]:
     return {one.path for one in verify(manifest, root) if one.kind != "missing"}
 
 
-def _forget(state: State, name: str, victims: list[Victim], stay: set[str]) -> None:
+def _forget(state: State, name: str, victims: list[Victim], gone: bool) -> None:
     """Drop what was known of removed files; edited ones are nobody's but the user's from now on."""
     paths = {one.entry.path for one in victims}
     left = [entry for entry in state.read_gone(name) if entry.path not in paths]
-    state.write_gone(name, victims[0].label, left)
-    if victims[0].session_gone:
+    state.write_gone(name, victims[0].label if victims else "", left)
+    if gone:
+        state.end_partial(name)
         folder = state.folder(name)
         for path in sorted(folder.glob("*.json")):
             remove_file(path)
