@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from xnat_luigi.cli import main
 from xnat_luigi.connection.credentials import Credentials
 from xnat_luigi.connection.login import Connection
 from xnat_luigi.connection.transport import Transport
-from xnat_luigi.exceptions import XNATNotFoundError
+from xnat_luigi.exceptions import XNATConnectionError, XNATNotFoundError, XNATUnavailableError
 from xnat_luigi.standin import StandIn
 from xnat_luigi.standin.faults import Fault
 from xnat_luigi.transfer.integrity import BAD, STATES, check_project
@@ -86,6 +87,16 @@ def test_N3_what_breaks_off_once_is_no_damage(conn: Connection, site: StandIn) -
     site.faults.add(Fault(method="GET", path=r"files/2\.dcm", status=500))
     bad = [one for one in check_project(conn, "P1") if one.state != "ok"]
     assert [(one.path, one.state) for one in bad] == [("2.dcm", "unreadable")]
+
+
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize("how", [{"status": 503}, {"reset": True}])
+def test_N6_an_outage_says_nothing_about_files(
+    conn: Connection, site: StandIn, deep: bool, how: dict[str, Any]
+) -> None:
+    site.faults.add(Fault(path=r"/files/.|/auth$|/users/|JSESSION", **how))
+    with pytest.raises((XNATConnectionError, XNATUnavailableError)):
+        list(check_project(conn, "P1", deep=deep))
 
 
 def test_files_without_a_digest_are_told(conn: Connection, site: StandIn) -> None:

@@ -95,7 +95,7 @@ def check_project(
     ------
     XNATNotFoundError
         The project is not there, or hidden.
-    XNATConnectionError
+    XNATConnectionError, XNATUnavailableError
         The server does not answer any more; what was yielded before holds.
     """
     chosen = selection or Selection()
@@ -156,7 +156,10 @@ def _found(place: str, file: File, state: str, detail: str = "") -> Checked:
 
 
 def _check_deep(conn: Connection, place: str, file: File) -> Checked:
-    """Download one file and compare; what differs is looked at twice (A 6.2)."""
+    """Download one file and compare; what differs is looked at twice (A 6.2).
+
+    An outage is no fault of the file: if the server does not even tell who we are, that is raised.
+    """
     result = _found(place, file, "unreadable")
     for _ in range(TRIES):
         try:
@@ -165,6 +168,8 @@ def _check_deep(conn: Connection, place: str, file: File) -> Checked:
             return _found(place, file, "missing", str(error)[:200])
         except (XNATResponseError, XNATConnectionError, XNATIntegrityError) as error:
             result = _found(place, file, "unreadable", str(error)[:200])
+            if not isinstance(error, XNATIntegrityError):
+                conn.logged_in()
             continue
         if file.size is not None and size != file.size:
             result = _found(place, file, "size differs", f"{size} bytes instead of {file.size}")
@@ -183,6 +188,7 @@ def _check_head(conn: Connection, place: str, file: File) -> Checked:
     try:
         answer = conn.request("HEAD", path, accepted=(200, 404))
     except (XNATResponseError, XNATConnectionError) as error:
+        conn.logged_in()
         return _found(place, file, "unreadable", str(error)[:200])
     if answer.status == 404:
         return _found(place, file, "missing", "404")
