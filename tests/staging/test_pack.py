@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_unzip import stream_unzip
 
 from xnat_luigi.exceptions import XNATIOError, XNATUnsafeNameError
 from xnat_luigi.staging import pack
@@ -31,6 +32,36 @@ def test_T4_any_names_and_bytes_come_out_again(files: dict[str, bytes]) -> None:
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         assert archive.testzip() is None
         assert {name: archive.read(name) for name in archive.namelist()} == files
+
+
+@settings(max_examples=40, deadline=None)
+@given(chunks=st.lists(st.binary(max_size=70_000), max_size=5), small=st.integers(0, 100_000))
+def test_T4_stored_or_in_blocks_the_bytes_are_the_same(chunks: list[bytes], small: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pack, "SMALL", small)
+        packed = b"".join(pack_zip([("first", iter(chunks)), ("second", b"2")]))
+    data = b"".join(chunks)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert archive.testzip() is None
+        assert archive.read("first") == data and archive.read("second") == b"2"
+        info = archive.getinfo("first")
+        # Java reads a member from its front: a stored one must tell its length there.
+        behind = bool(info.flag_bits & 0x08)
+        assert (info.compress_type == zipfile.ZIP_STORED) is (len(data) <= small) is (not behind)
+        assert packed[14:26] == (b"\0" * 12 if behind else packed[14:18] + length_twice(data))
+
+
+def length_twice(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "little") * 2
+
+
+def test_what_a_reader_from_front_to_back_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "SMALL", 1000)
+    files = {"stored": b"s" * 1000, "empty": b"", "blocks": b"PK\3\4" * 50_000, "last": b"l"}
+    seen: dict[str, bytes] = {}
+    for name, _, chunks in stream_unzip(pack_zip(files.items())):
+        seen[name.decode()] = b"".join(chunks)
+    assert seen == files
 
 
 def test_the_same_files_give_the_same_zip(tmp_path: Path) -> None:
@@ -82,6 +113,7 @@ def test_more_members_than_a_small_zip_can_count() -> None:
 
 def test_large_members_get_64_bit_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pack, "_MOST_32", 1000)  # instead of writing 4 GiB in a test
+    monkeypatch.setattr(pack, "SMALL", 100)
     packed = b"".join(pack_zip([("small", b"s"), ("large", b"l" * 5000), ("behind", b"b")]))
     entries = packed[packed.index(b"PK\1\2") :]
     assert entries.count(b"\1\0") >= 2  # the extra fields of «large» and of «behind»
