@@ -190,6 +190,7 @@ def test_json_lines_for_machines(shell: Shell, tmp_path: Path) -> None:
 def test_statuses_of_what_can_go_wrong(shell: Shell, netrc: Path) -> None:
     shell.file.write_text(shell.file.read_text().replace('"P1"', '"NONE"'))
     assert shell.sync() == 3
+    assert "there is no project 'NONE' that admin can see" in shell.err
     netrc.write_text("machine 127.0.0.1 login admin password wrong\n")
     assert shell.sync() == 6
     assert "wrong password" in shell.err

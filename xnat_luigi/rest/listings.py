@@ -9,13 +9,15 @@ Whether something is *absent* is not for a listing alone to say: see `absence`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .. import uris
-from ..exceptions import XNATResponseError, XNATValueError
+from ..exceptions import XNATNotFoundError, XNATResponseError, XNATValueError
 from .answers import cell, read_table
 from .contents import list_files, list_resources, list_session_files
+from .documents import get_project
 from .records import Assessor, Experiment, Project, Scan, Share, Subject, User
 
 if TYPE_CHECKING:
@@ -217,6 +219,17 @@ def list_projects(conn: Connection) -> list[Project]:
     ]
 
 
+@contextmanager
+def _project_named(conn: Connection, project: str | None) -> Iterator[None]:
+    """Say of a missing project that it is that; the server's words speak of an experiment."""
+    try:
+        yield
+    except XNATNotFoundError:
+        if project is not None:
+            get_project(conn, project)
+        raise
+
+
 def list_subjects(
     conn: Connection, project: str | None = None, *, filters: Filters | None = None
 ) -> list[Subject]:
@@ -224,8 +237,14 @@ def list_subjects(
 
     One request; `last_modified` is the stamp that moves with any change below the subject, the
     cheapest detector of changes in a whole project (A 3.7).
+
+    Raises
+    ------
+    XNATNotFoundError
+        There is no such project, or our user cannot see it.
     """
-    rows = select_rows(conn, uris.subjects(project), _SUBJECT_COLUMNS, filters)
+    with _project_named(conn, project):
+        rows = select_rows(conn, uris.subjects(project), _SUBJECT_COLUMNS, filters)
     return [
         Subject(
             id=row["ID"],
@@ -263,13 +282,19 @@ def list_experiments(
         child rows use `select_rows` and `merge_rows`.
     filters : mapping, optional
         See `select_rows`.
+
+    Raises
+    ------
+    XNATNotFoundError
+        There is no such project (or subject), or our user cannot see it.
     """
     own: tuple[str, ...] = _EXPERIMENT_COLUMNS
     if project is None and xsi_type is None:
         own = tuple(name for name in own if not name.startswith("subject_"))  # these would narrow
     further = [name for name in columns if name not in own]
     path = uris.experiments(project, subject)
-    rows = select_rows(conn, path, [*own, *further], filters, xsi_type=xsi_type)
+    with _project_named(conn, project):
+        rows = select_rows(conn, path, [*own, *further], filters, xsi_type=xsi_type)
     return [make_experiment(row, further) for row in _with_id(rows, "experiment")]
 
 
