@@ -68,11 +68,11 @@ def ask(
         scans = {"1": {"type": "T1w", "resources": {"DICOM": {"1.dcm": label.encode()}}}}
         standin.add_session("P1", label[:2], label, scans=scans)
 
-    def call(*words: str) -> tuple[int, list[str]]:
+    def call(*words: str, after: tuple[str, ...] = ()) -> tuple[int, list[str]]:
         snapshot.forget()
         capsys.readouterr()
         command = ["results", "--module", "shown_steps", *words, "shown.AllSums"]
-        status = main([*command, "--server", standin.url, "--project", "P1"])
+        status = main([*command, "--server", standin.url, "--project", "P1", *after])
         return status, capsys.readouterr().out.splitlines()
 
     yield call
@@ -100,6 +100,7 @@ def test_everything_current_is_status_0(standin: StandIn, ask: Ask, tmp_path: Pa
     status, lines = ask("--all")
     assert status == 0
     assert len(lines) == 5
+    assert ask(after=("--all",)) == (status, lines)
 
 
 def test_what_is_stale_says_why(standin: StandIn, ask: Ask, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ class Waits(luigi.ExternalTask):
 """
 
 
-@pytest.mark.parametrize(("task", "status"), [("Fails", 1), ("Waits", 3), ("NoSuchTask", 4)])
+@pytest.mark.parametrize(("task", "status"), [("Fails", 1), ("Waits", 3), ("NoSuchTask", 2)])
 def test_what_did_not_happen_is_told_by_the_status(
     command: Command, tmp_path: Path, task: str, status: int
 ) -> None:
@@ -74,3 +74,28 @@ def test_a_module_that_is_not_there_is_one_clear_error(command: Command) -> None
     assert done.returncode != 0
     assert "no_such_module" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["xnat.Nope"], "No task xnat.Nope"),
+        (["SyncProject"], "xnat.SyncProject"),
+        (["xnat.SyncProject", "--server", "http://127.0.0.1:9"], "needs --project"),
+        (["xnat.SyncProject", "--transfers", "many"], "many"),
+    ],
+)
+def test_words_that_cannot_be_used_are_one_sentence(
+    command: Command, words: list[str], said: str
+) -> None:
+    done = command(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "fault of the program" not in done.stderr
+
+
+def test_help_about_a_task_is_no_failure(command: Command) -> None:
+    done = command("xnat.SyncProject", "--help")
+    assert done.returncode == 0
+    assert "--project" in done.stdout

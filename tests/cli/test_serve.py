@@ -86,6 +86,13 @@ def test_taken_port_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> No
     assert "Traceback" not in said
 
 
+def test_a_port_beyond_all_ports_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["serve", "--port", "80808"])
+    assert end.value.code == 2
+    assert "80808 is no port: 0 to 65535" in capsys.readouterr().err
+
+
 def test_others_need_a_password(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,15 +40,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Looks, and says what it sees."""
     from ..connection.registry import close_all
     from ..tasks.condition import Condition
-    from .run import load_module
+    from .run import load_module, make_task
 
     load_module(arguments.module)
+    # The rest of the line is the task's, so that ours may also stand behind its name.
+    options = [word for word in arguments.options if word != "--all"]
+    everything = arguments.all or len(options) < len(arguments.options)
     counted: Counter[str] = Counter()
     try:
-        for step in steps_of(_make_task(arguments.task, arguments.options)):
+        for step in steps_of(make_task([arguments.task, *options])):
             found = look(step)
             counted[found.condition.name.lower()] += 1
-            if arguments.all or found.condition is not Condition.CURRENT:
+            if everything or found.condition is not Condition.CURRENT:
                 print(f"{step.task_family} of {step.describe_item()}: {found}")
     finally:
         close_all()
@@ -82,11 +85,3 @@ def steps_of(task: luigi.Task) -> Iterator[Step]:
             yield one
 
     return walk(task)
-
-
-def _make_task(name: str, options: list[str]) -> luigi.Task:
-    from luigi.cmdline_parser import CmdlineParser
-
-    with CmdlineParser.global_instance([name, *options]) as parser:
-        task: luigi.Task = parser.get_task_obj()
-    return task

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import luigi
 
 NAME = "run"
 HELP = """Runs a Luigi task; the status says what became of it.
@@ -10,8 +15,8 @@ HELP = """Runs a Luigi task; the status says what became of it.
     xnat-luigi run xnat.SyncProject --server URL --project P --dest DIR --workers 2
 
 Everything after the task's name goes to Luigi. A local scheduler is used unless
---scheduler-host is given. Exit status: 0 done, 1 a task failed, 3 external data missing,
-4 internal, 5 scheduling failed, 8 not run.
+--scheduler-host is given. Exit status: 0 done, 1 a task failed, 2 no such task or parameter,
+3 external data missing, 4 internal, 5 scheduling failed, 8 not run.
 """
 
 
@@ -50,6 +55,36 @@ def load_module(name: str) -> None:
         ) from None
 
 
+def make_task(words: Sequence[str]) -> luigi.Task:
+    """The task that is named by a task's name and its parameters, as Luigi reads them.
+
+    Raises XNATValueError for a task or a parameter that is not there, is missing, or cannot be
+    read.
+    """
+    import re
+
+    from luigi.cmdline_parser import CmdlineParser
+    from luigi.parameter import MissingParameterException, ParameterException
+    from luigi.task_register import TaskClassException
+
+    from ..exceptions import XNATError, XNATValueError
+
+    try:
+        with CmdlineParser.global_instance(list(words)) as parser:
+            task: luigi.Task = parser.get_task_obj()
+            return task
+    except XNATError:
+        raise
+    except MissingParameterException as error:
+        found = re.search(r"requires the '(\w+)' parameter", str(error))
+        name = f"--{found[1].replace('_', '-')}" if found else str(error)
+        raise XNATValueError(
+            f"{words[0]} needs {name}; `{words[0]} --help` lists all parameters"
+        ) from error
+    except (TaskClassException, ParameterException, ValueError) as error:
+        raise XNATValueError(f"{words[0]}: {' '.join(str(error).split())}") from error
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Runs the task through Luigi's own command line."""
     import logging
@@ -59,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     load_module(arguments.module)
     logging.getLogger("luigi-interface").propagate = False  # Luigi prints its lines itself
     words = [arguments.task, "--module", arguments.module, *arguments.options]
+    make_task(words)  # what cannot be read is one sentence, not Luigi's traceback
     if "--scheduler-host" not in words and "--scheduler-url" not in words:
         words.append("--local-scheduler")
     try:

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to listen, where to keep state, who may log in."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument(
-        "--port", type=int, default=0, help="port; 0, the default, takes a free one"
+        "--port", type=_port, default=0, help="port; 0, the default, takes a free one"
     )
     parser.add_argument("--root", type=Path, help="folder for the state (a temporary one)")
     parser.add_argument("--user", default=DEFAULT, help="login of the administrator (admin)")
@@ -47,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="whether /standin/ answers (only on the loopback address)",
     )
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: 0 to 65535")
+    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
