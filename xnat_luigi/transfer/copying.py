@@ -27,7 +27,7 @@ from ..exceptions import (
 )
 from ..rest.absence import find_experiment, find_subject, project_exists
 from ..rest.contents import list_files, list_resources, list_session_files
-from ..rest.documents import get_item
+from ..rest.documents import get_project
 from ..rest.files.download import open_file
 from ..rest.files.upload import check_file_path, create_resource, put_archive
 from ..rest.listings import list_experiments, list_scans, list_subjects
@@ -138,7 +138,7 @@ class _Job:
         self.done = Copied()
 
     def run(self) -> None:
-        get_item(self.source, uris.project(self.project))
+        get_project(self.source, self.project)
         if not project_exists(self.target, self.new):
             self._make_project()
         if self.everything:
