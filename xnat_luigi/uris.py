@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from .exceptions import XNATUnsafeNameError, XNATValueError
 
@@ -42,7 +42,6 @@ AUTH = "/data/auth"
 LOGIN = "/data/services/auth"
 VERSION = "/data/version"
 BUILD_INFO = "/xapi/siteConfig/buildInfo"
-USERNAME = "/xapi/users/username"
 
 SCHEMAS = "/xapi/schemas"
 
@@ -52,7 +51,6 @@ EXPERIMENTS = "/data/experiments"
 USERS = "/data/users"
 
 PREARCHIVE = "/data/prearchive/projects"
-PREARCHIVE_EXPERIMENTS = "/data/prearchive/experiments"
 PREARCHIVE_REBUILD = "/data/services/prearchive/rebuild"
 PREARCHIVE_MOVE = "/data/services/prearchive/move"
 PREARCHIVE_DELETE = "/data/services/prearchive/delete"
@@ -62,14 +60,9 @@ ARCHIVE = "/data/services/archive"
 VALIDATE_ARCHIVE = "/data/services/validate-archive"
 REFRESH_CATALOG = "/data/services/refresh/catalog"
 DICOM_DUMP = "/data/services/dicomdump"
-INBOX_ACTIVE = "/xapi/dicom/list/active"
 
 SEARCH = "/data/search"
 SEARCH_ELEMENTS = "/data/search/elements"
-SAVED_SEARCHES = "/data/search/saved"
-WORKFLOWS = "/data/workflows"
-DOWNLOAD_PLAN = "/xapi/archive/download"
-DOWNLOAD_PLAN_WITH_SIZE = "/xapi/archive/downloadwithsize"
 
 
 # --- names ----------------------------------------------------------------------------------
@@ -163,11 +156,6 @@ def quote_listed(uri: str) -> str:
     if any(s in {".", ".."} for s in path.split("/")):
         raise XNATUnsafeNameError(f"the server lists {uri[:120]!r}, which climbs out of its folder")
     return quote(path, safe="/,*:@")
-
-
-def unquote_path(path: str) -> str:
-    """The path as a person would write it."""
-    return unquote(path)
 
 
 def join(base: str, *segments: str) -> str:
@@ -305,15 +293,6 @@ def project(project_id: str) -> str:
     return join(PROJECTS, project_id)
 
 
-def project_setting(project_id: str, name: str, value: str | None = None) -> str:
-    """`prearchive_code`, `quarantine_code`, `current_arc`, `accessibility`, ... (A 5.5, B 2.8)."""
-    return join(project(project_id), name, *([] if value is None else [value]))
-
-
-def project_users(project_id: str) -> str:
-    return join(project(project_id), "users")
-
-
 def subjects(project_id: str | None = None) -> str:
     return SUBJECTS if project_id is None else join(project(project_id), "subjects")
 
@@ -427,10 +406,6 @@ def status(item: str) -> str:
     return join(item, "status")
 
 
-def history(item: str) -> str:
-    return join(item, "history")
-
-
 def scan_types(project_id: str | None = None) -> str:
     return "/data/scan_types" if project_id is None else join(project(project_id), "scan_types")
 
@@ -489,17 +464,8 @@ def prearchive_source(project_id: str, timestamp: str, folder: str) -> str:
 # --- services -------------------------------------------------------------------------------
 
 
-def import_named(name: str) -> str:
-    """The import service with a file name behind it, which tells the format (B 1.1)."""
-    return join(IMPORT, name)
-
-
 def tracking(key: str) -> str:
     return join("/xapi/event_tracking", key)
-
-
-def direct_archive(project_id: str, study_uid: str, label: str) -> str:
-    return join("/xapi/direct-archive", project_id, study_uid, label)
 
 
 def inbox_request(request_id: str) -> str:
@@ -516,15 +482,6 @@ def user_sessions(user: str) -> str:
     return join("/data/user", user, "sessions")
 
 
-def user_cache(name: str, path: str | None = None) -> str:
-    base = join("/data/user/cache/resources", name)
-    return base if path is None else f"{base}/files/{quote_path(path)}"
-
-
-def site_preference(name: str) -> str:
-    return join("/xapi/siteConfig", name)
-
-
 def schema(name: str) -> str:
     """One schema by the name the list gives it: `xnat`, or `dir/name` (A 2)."""
     return join(SCHEMAS, *name.split("/"))
@@ -539,26 +496,3 @@ def legacy_schema(name: str) -> str:
 def search_elements(xsi_type: str | None = None) -> str:
     """Types that can be searched, or the fields of one."""
     return SEARCH_ELEMENTS if xsi_type is None else join(SEARCH_ELEMENTS, xsi_type)
-
-
-def saved_search(search_id: str, results: bool = False) -> str:
-    base = join(SAVED_SEARCHES, search_id)
-    return join(base, "results") if results else base
-
-
-def cached_search(search_id: str) -> str:
-    return join(SEARCH, search_id)
-
-
-def workflow(workflow_id: str) -> str:
-    return join(WORKFLOWS, workflow_id)
-
-
-def scan_quality_labels(project_id: str | None = None) -> str:
-    base = "/data/services/scan-quality-labels"
-    return base if project_id is None else join(base, project_id)
-
-
-def download_plan(plan_id: str, kind: str = "zip") -> str:
-    """The zip (or `xml`, `test`) of a batch download (A 6.7 b)."""
-    return join(DOWNLOAD_PLAN, plan_id, kind)

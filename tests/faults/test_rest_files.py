@@ -233,6 +233,30 @@ def test_A8_12_a_lost_answer_is_looked_after(
     assert len(puts) == 1  # it had worked: nothing was sent twice
 
 
+@pytest.mark.parametrize("arrives", [True, False])
+def test_N8_an_upload_that_a_proxy_gave_up_is_waited_for_before_it_is_sent_again(
+    conn: Connection, place: Address, standin: StandIn, tmp_path: Path, arrives: bool
+) -> None:
+    """The server may still be at it: two uploads side by side would lose entries (A 6.4)."""
+    (tmp_path / "c.txt").write_bytes(b"three")
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if arrives and len(slept) == 2:
+            upload.put_file(conn, place, "FILES", "c.txt", b"three")  # the job behind the proxy
+
+    own = Connection(Transport(standin.url), Credentials("admin", "admin"), sleep=sleep)
+    rule = standin.faults.add(Fault(method="PUT", path=r"c\.txt", status=504, times=1))
+    upload_files(own, place, "FILES", read_sendings(tmp_path))
+    own.close()
+    target = place.file("FILES", "c.txt")
+    puts = [one for one in standin.requests if one.method == "PUT" and one.path == target]
+    assert rule.fired == 1
+    assert len(puts) == 2  # that of the fault, and the job's or ours
+    assert sum(slept) == (3.0 if arrives else 30.0)
+
+
 def test_A6_4_a_500_whose_bytes_lie_on_the_disk_is_mended(
     conn: Connection, place: Address, standin: StandIn, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from xnat_luigi.config import Policy
 from xnat_luigi.connection.login import Answer
+from xnat_luigi.connection.sockets import Sockets
 from xnat_luigi.connection.transport import Reply
 from xnat_luigi.exceptions import XNATError, XNATPageError, XNATResponseError
 from xnat_luigi.rest import answers
@@ -56,7 +57,7 @@ def answer(content: bytes) -> Answer:
     response = requests.Response()
     response.status_code = 200
     response.raw = io.BytesIO(content)
-    reply = Reply(response, "GET /data/x", Policy(), time.monotonic, 60.0)
+    reply = Reply(response, "GET /data/x", Policy(), time.monotonic, 60.0, Sockets(60.0))
     return Answer("GET", "/data/x", reply, content)
 
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import pytest
 
 from xnat_luigi import uris
+from xnat_luigi.config import Policy
+from xnat_luigi.connection.credentials import Credentials
 from xnat_luigi.connection.login import Connection
+from xnat_luigi.connection.transport import Transport
 from xnat_luigi.exceptions import (
     XNATConflictError,
     XNATForbiddenError,
     XNATNotFoundError,
     XNATResponseError,
+    XNATUnclearError,
     XNATUnsafeNameError,
     XNATValueError,
 )
 from xnat_luigi.rest import absence, items, listings
 from xnat_luigi.rest.records import Item
 from xnat_luigi.standin import StandIn
+from xnat_luigi.standin.faults import Fault
 
 
 @pytest.fixture
@@ -164,6 +169,34 @@ def test_A5_4_sharing_twice_is_no_error_another_label_is(
     with pytest.raises(XNATConflictError, match="would delete it"):
         items.unshare(conn, path, "P1")
     assert absence.experiment_exists(conn, "P1", "S1_MR1")
+
+
+def test_A5_4_handing_over_is_ordered_once_though_its_answer_is_lost(
+    conn: Connection, session: str, standin: StandIn
+) -> None:
+    standin.add_project("P2")
+    path = uris.experiment(session)
+    rule = standin.faults.add(Fault(method="PUT", path="/projects/P2", rewrite_status=504))
+    with pytest.raises(XNATUnclearError):
+        items.share(conn, path, "P2", primary=True)
+    assert rule.fired == 1
+    standin.faults.clear()
+    assert items.get_item(conn, path).text("project") == "P2"
+
+
+def test_A5_4_an_unsharing_may_take_as_long_as_a_deletion(
+    conn: Connection, standin: StandIn, session: str
+) -> None:
+    policy = Policy(listing=0.5, transfer=5.0, attempts=1)
+    standin.add_project("P2")
+    path = uris.experiment(session)
+    items.share(conn, path, "P2", label="L")
+    own = Connection(Transport(standin.url, policy=policy), Credentials("admin", "admin"))
+    own.logged_in()
+    standin.faults.add(Fault(method="DELETE", path="/projects/P2", answer_delay=0.8))
+    items.unshare(own, path, "P2")
+    own.close()
+    assert not absence.experiment_exists(conn, "P2", "L")
 
 
 def test_A5_6_deleting(conn: Connection, session: str, reader: Connection) -> None:

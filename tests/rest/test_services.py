@@ -10,11 +10,13 @@ from xnat_luigi.exceptions import (
     XNATForbiddenError,
     XNATNotFoundError,
     XNATResponseError,
+    XNATUnclearError,
     XNATValueError,
 )
 from xnat_luigi.rest import absence, contents, listings, prearchive, services
 from xnat_luigi.rest.records import Experiment, PrearchiveRow
 from xnat_luigi.standin import StandIn
+from xnat_luigi.standin.faults import Fault
 
 from .material import UID, study_zip
 
@@ -122,6 +124,17 @@ def test_P5_B5_1_a_refresh_is_seen_in_the_listing(conn: Connection, standin: Sta
     assert [len(one.digest) for one in contents.list_files(conn, place)] == [32]
 
 
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_N8_B13_2_a_refresh_whose_answer_is_lost_is_ordered_once(
+    conn: Connection, standin: StandIn, status: int
+) -> None:
+    id_ = standin.add_session("P1", "S1", "S1_MR1")
+    standin.faults.add(Fault(path="/refresh/catalog", rewrite_status=status))
+    with pytest.raises(XNATUnclearError):
+        services.refresh_catalog(conn, uris.Address(experiment=id_).archive_uri(), ["append"])
+    assert sum(one.path == uris.REFRESH_CATALOG for one in standin.requests) == 1
+
+
 def test_B5_1_a_refresh_says_what_to_do(conn: Connection, standin: StandIn) -> None:
     with pytest.raises(XNATValueError, match="does everything"):
         services.refresh_catalog(conn, "/archive/experiments/E", [])
@@ -173,13 +186,6 @@ def test_B4_1_tracking(conn: Connection, row: PrearchiveRow) -> None:
     assert found.succeeded is True and "/archive/projects/P1" in found.final_message
     with pytest.raises(XNATNotFoundError):
         services.track(conn, "unknown")
-
-
-def test_B2_8_settings_of_a_project(conn: Connection, standin: StandIn) -> None:
-    standin.add_project("P1")
-    assert services.get_project_setting(conn, "P1", "prearchive_code") == "0"
-    services.set_project_setting(conn, "P1", "prearchive_code", "4")
-    assert services.get_project_setting(conn, "P1", "prearchive_code") == "4"
 
 
 def test_B7_the_inbox(conn: Connection, standin: StandIn) -> None:

@@ -469,6 +469,18 @@ def test_P5_a_refresh_that_did_nothing_is_an_error(
     assert task.complete()
 
 
+def test_N8_a_refresh_whose_answer_is_lost_is_looked_after_and_not_ordered_again(
+    server: StandIn, add_session: Callable[..., str], run: Run
+) -> None:
+    add_session()
+    drop_digests(server)
+    task = RefreshCatalog(server=server.url, project="P1", experiment="S1_MR1")
+    rule = server.faults.add(Fault(method="POST", path="/refresh/catalog", rewrite_status=504))
+    run(task)
+    assert task.complete()
+    assert rule.fired == 1
+
+
 def test_tasks_are_made_of_words_and_travel(server: StandIn, netrc: Path, tmp_path: Path) -> None:
     tasks: list[luigi.Task] = [
         SyncProject(server=server.url, project="P1", dest=str(tmp_path)),

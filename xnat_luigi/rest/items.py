@@ -386,6 +386,8 @@ def share(
     ------
     XNATConflictError
         The label is taken there, or the item is shared under another one.
+    XNATUnclearError
+        The answer to a handing over was lost: read who owns the item before trying again.
     """
     query: dict[str, str] = {}
     if label is not None:
@@ -394,7 +396,11 @@ def share(
         query["primary"] = "true"
     try:
         conn.request(
-            "PUT", uris.share(path, project), query=query, wait=Wait.TRANSFER, repeatable=True
+            "PUT",
+            uris.share(path, project),
+            query=query,
+            wait=Wait.TRANSFER,
+            repeatable=not primary,  # it moves files, and may be at it behind a lost answer
         )
     except XNATConflictError:
         if primary or not any(
@@ -417,7 +423,13 @@ def unshare(conn: Connection, path: str, project: str) -> None:
         raise XNATConflictError(f"{path} is owned by {project}: unsharing would delete it")
     if not any(found.project == project for found in list_shares(conn, path)):
         return
-    conn.request("DELETE", uris.share(path, project), accepted=(200, 404), repeatable=True)
+    conn.request(
+        "DELETE",
+        uris.share(path, project),
+        accepted=(200, 404),
+        wait=Wait.TRANSFER,
+        repeatable=True,
+    )
 
 
 def _only_unshared(path: str, before: Item, after: Item) -> bool:

@@ -29,7 +29,6 @@ __all__ = [
     "address_of",
     "build",
     "delete_row",
-    "delete_scan",
     "get_row",
     "list_resource_files",
     "list_resources",
@@ -364,11 +363,6 @@ def put_file(
         wait=Wait.TRANSFER,
         repeatable=True,
     )
-
-
-def delete_scan(conn: Connection, row: PrearchiveRow, scan: str) -> None:
-    """Delete a scan of a built row (B 2.3)."""
-    conn.request("DELETE", uris.prearchive_scans(address_of(row), scan))
 
 
 def read_logs(conn: Connection, row: PrearchiveRow) -> list[LogEntry]:

@@ -22,7 +22,7 @@ from ..exceptions import (
     XNATUnclearError,
     XNATValueError,
 )
-from .answers import cell, number, read_json, read_table, read_text, read_uri_list
+from .answers import cell, number, read_json, read_table, read_uri_list
 from .prearchive import source_of
 from .records import Finding, Imported, PrearchiveRow, Tag, Token, Tracking
 
@@ -33,14 +33,11 @@ __all__ = [
     "REFRESH_OPTIONS",
     "archive",
     "dicom_dump",
-    "get_project_setting",
     "import_archive",
     "import_inbox",
     "issue_token",
-    "list_quality_labels",
     "read_import_address",
     "refresh_catalog",
-    "set_project_setting",
     "track",
     "validate_archive",
 ]
@@ -311,6 +308,9 @@ def refresh_catalog(
     XNATResponseError
         400 absent item, 403 no edit right, 500 a concurrent change. Orders before the first
         failure stay done. That it did something is not said: list afterwards (P5).
+    XNATUnclearError
+        The answer was lost and the server may be at it yet: list before ordering it again, as only
+        one refresh at a time is harmless (B 13.2).
     """
     places = [resources] if isinstance(resources, str) else list(resources)
     wanted = list(options)
@@ -325,7 +325,7 @@ def refresh_catalog(
     if not places:
         raise XNATValueError("refresh: no resource is named, so nothing would be done")
     query = [("resource", place) for place in places] + [("options", ",".join(wanted))]
-    conn.request("POST", uris.REFRESH_CATALOG, query=query, wait=Wait.TRANSFER, repeatable=True)
+    conn.request("POST", uris.REFRESH_CATALOG, query=query, wait=Wait.TRANSFER, repeatable=False)
 
 
 def dicom_dump(
@@ -410,20 +410,3 @@ def track(conn: Connection, key: str) -> Tracking:
         final_message=str(document.get("finalMessage") or ""),
         messages=tuple(messages),
     )
-
-
-def list_quality_labels(conn: Connection, project: str | None = None) -> list[str]:
-    """Return the quality labels a site (or project) offers; any other text is stored too (B 10)."""
-    document = read_json(conn.request("GET", uris.scan_quality_labels(project)))
-    labels = document.get(project) or document.get("site") if isinstance(document, dict) else None
-    return [str(label) for label in labels or ()]
-
-
-def get_project_setting(conn: Connection, project: str, name: str) -> str:
-    """Return a project's setting as text: `prearchive_code`, `quarantine_code`, ... (B 2.8)."""
-    return read_text(conn.request("GET", uris.project_setting(project, name)))
-
-
-def set_project_setting(conn: Connection, project: str, name: str, value: str) -> None:
-    """Set a project's setting (B 2.8); repeating it does no harm."""
-    conn.request("PUT", uris.project_setting(project, name, value), repeatable=True)

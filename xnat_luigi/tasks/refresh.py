@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import luigi
 
-from ..exceptions import XNATIntegrityError, XNATNotFoundError
+from ..exceptions import XNATIntegrityError, XNATNotFoundError, XNATUnclearError
 from ..rest import absence, services
 from ..targets.catalog import CatalogTarget
 from ..targets.remote import ExperimentTarget
+from ..transfer.upload import LOOKS
 from ..uris import Address
 from .archive import ArchiveSession
 from .base import XnatTask
@@ -35,8 +36,18 @@ def refresh(task: XnatTask, experiment: str) -> None:
     found = absence.find_experiment(connection, task.project, experiment)
     if found is None:
         raise XNATNotFoundError(f"{task.server}: project {task.project} has no {experiment}")
-    services.refresh_catalog(connection, [Address(experiment=found.id).archive_uri()], OPTIONS)
-    left = CatalogTarget(task.server, task.project, found.id).open_points()
+    target = CatalogTarget(task.server, task.project, found.id)
+    try:
+        services.refresh_catalog(connection, [Address(experiment=found.id).archive_uri()], OPTIONS)
+    except XNATUnclearError:  # it may run yet behind a proxy that gave up; no second order (B 13.2)
+        for pause in LOOKS:
+            if not target.open_points():
+                return
+            connection.pause(pause)
+        if target.open_points():
+            raise
+        return
+    left = target.open_points()
     if left:
         raise XNATIntegrityError(
             f"{task.server}: the catalogs of {experiment} are not right after a refresh: "
