@@ -28,10 +28,15 @@ def hide_identity(dataset: Dataset) -> None:
     """Replaces everything in a data set that tells whose it is; repeatable, as hooks must be.
 
     Raises:
-        XNATConfigError: the seed is not set; without one every run would give other pseudonyms.
+        XNATConfigError: the library is not installed, or the seed is not set; without a seed every
+            run would give other pseudonyms.
     """
-    from dicognito.anonymizer import Anonymizer
-
+    try:
+        from dicognito.anonymizer import Anonymizer
+    except ImportError as error:
+        raise XNATConfigError(
+            f"the library dicognito is missing ({error}): pip install 'xnat-luigi[anonymise]'"
+        ) from None
     seed = os.environ.get(SEED)
     if not seed:
         raise XNATConfigError(f"set {SEED}: it decides the pseudonyms and must stay the same")

@@ -62,6 +62,28 @@ def test_debug_shows_where_it_happened(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.main(["--debug", "sample-command"])
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["intake", "status", "--debug", "-v"],
+        ["intake", "--debug", "-v", "status"],
+        ["-v", "--debug", "intake", "status"],
+        ["qc", "explain", "-v", "rules.toml", "--debug"],
+    ],
+)
+def test_common_options_stand_anywhere(words: list[str]) -> None:
+    arguments = cli.build_parser(words).parse_args(words)
+    assert arguments.debug and arguments.verbose == 1
+
+
+def test_a_missing_library_is_no_fault_of_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_command(monkeypatch, ModuleNotFoundError("No module named 'graphs'", name="graphs"))
+    assert cli.main(["sample-command"]) == 2
+    assert "graphs" in capsys.readouterr().err
+
+
 def test_no_command_is_a_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == cli.USAGE
     assert "COMMAND" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pydicom
@@ -60,3 +61,26 @@ def test_without_a_seed_nothing_is_sent(
     with pytest.raises(XNATConfigError, match=SEED):
         hide_identity(pydicom.Dataset())
     assert cli.main(words) == 2 and line.imports == 0
+
+
+def test_without_the_library_it_says_what_to_install(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "dicognito.anonymizer", None)
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert "xnat-luigi[anonymise]" in error and "fault of the program" not in error
+
+
+def test_a_hook_that_fails_is_named_with_the_file(
+    line: Line,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "odd_hook.py").write_text("def change(dataset):\n    return dataset.NoSuchWord\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert cli.main([*words[:-1], "odd_hook:change"]) == 2
+    error = capsys.readouterr().err
+    assert ".dcm: the hook fails: AttributeError" in error and "NoSuchWord" in error

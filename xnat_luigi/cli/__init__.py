@@ -111,11 +111,19 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         )
         _add_common(inner, default=False)
         command.add_arguments(inner)
+        for verb in _verbs(inner):
+            _add_common(verb, default=False)
     return parser
 
 
+def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The parsers of a command's verbs, such as `intake run`."""
+    groups = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    return [verb for group in groups for verb in group.choices.values()]
+
+
 def _add_common(parser: argparse.ArgumentParser, *, default: bool) -> None:
-    """Options that may stand before or after the command's name."""
+    """Options that may stand before or after the command's name, and after its verb."""
     missing = None if default else argparse.SUPPRESS
     parser.add_argument(
         "-v", "--verbose", action="count", default=0 if default else missing, help="say more"
@@ -157,6 +165,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, OSError):
         print(f"xnat-luigi: {error}", file=sys.stderr)
         return FAILED
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("xnat_luigi"):
+        print(f"xnat-luigi: {error}: install it where xnat-luigi is", file=sys.stderr)
+        return USAGE
     print(
         f"xnat-luigi: {type(error).__name__}: {error}\n"
         "This is a fault of the program; run it again with --debug and report what it says.",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..dicom import Header, read_head
-from ..exceptions import XNATConfigError, XNATIntegrityError
+from ..exceptions import XNATConfigError, XNATError, XNATIntegrityError
 from .studies import Studies, Study, group
 
 if TYPE_CHECKING:
@@ -67,14 +67,19 @@ def change_header(header: Header, hook: Hook) -> Header:
     """A header with the values it will have; path and size stay those of the file on disk."""
     from pydicom import dcmread
 
-    dataset = _apply(dcmread(header.path, stop_before_pixels=True), hook)
+    dataset = _apply(dcmread(header.path, stop_before_pixels=True), hook, header.path)
     raw = _encode(dataset)
     values = dict(read_head(raw, len(raw), path=header.path, fields=header.asked).values)
     return replace(header, values=values)
 
 
-def _apply(dataset: Dataset, hook: Hook) -> Dataset:
-    changed = hook(dataset)
+def _apply(dataset: Dataset, hook: Hook, path: str) -> Dataset:
+    try:
+        changed = hook(dataset)
+    except XNATError:
+        raise
+    except Exception as error:
+        raise XNATConfigError(f"{path}: the hook fails: {type(error).__name__}: {error}") from error
     result: Any = dataset if changed is None else changed
     result.file_meta.MediaStorageSOPInstanceUID = result.SOPInstanceUID
     found: Dataset = result
@@ -101,7 +106,7 @@ class Change:
         """
         from pydicom import dcmread
 
-        dataset: Any = _apply(dcmread(path), self.hook)
+        dataset: Any = _apply(dcmread(path), self.hook, path)
         if (str(dataset.SOPInstanceUID), str(dataset.StudyInstanceUID)) != (sop_uid, study_uid):
             raise XNATIntegrityError(
                 f"{path}: the hook gives other identifiers than before; it must be repeatable"
