@@ -33,6 +33,28 @@ def test_S156_everything_is_made_by_its_class(session: Any, site: StandIn) -> No
     assert experiment.subject.id == subject.id
 
 
+def test_S156_a_keyword_that_is_no_field_makes_nothing(
+    session: Any, project: Any, experiment: Any, site: StandIn
+) -> None:
+    classes = session.classes
+    subject = project.subjects["S1"]
+    for cls, parent, fields, hint in (
+        (classes.SubjectData, project, {"label": "S9", "gruop": "A"}, "did you mean 'group'"),
+        (classes.MrSessionData, subject, {"label": "X", "datee": "2024-01-01"}, "'date'"),
+        (classes.MrScanData, experiment, {"id_": "7", "qality": "bad"}, "'quality'"),
+        (classes.ProjectData, session, {"id_": "P9", "delete": "1"}, "no field 'delete'"),
+    ):
+        with pytest.raises(XNATValueError, match=hint):
+            cls(parent=parent, **fields)
+    assert puts(site) == []
+
+
+def test_S156_a_label_that_is_there_is_the_object_that_is_there(session: Any, project: Any) -> None:
+    made = session.classes.SubjectData(parent=project, label="S1", group="B")
+    session.clearcache()
+    assert made.id == project.subjects["S1"].id and project.subjects["S1"].group == "B"
+
+
 def test_S157_the_parent_must_be_of_the_right_kind(
     session: Any, project: Any, site: StandIn
 ) -> None:

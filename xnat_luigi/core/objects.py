@@ -7,9 +7,10 @@ that it does not know.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .. import uris
@@ -65,7 +66,8 @@ class XNATBaseObject:
     Raises
     ------
     XNATValueError
-        Neither address nor parent, the wrong kind of parent, or no name for a new object.
+        Neither address nor parent, the wrong kind of parent, no name for a new object, or a
+        keyword that is no field.
     """
 
     SECONDARY_LOOKUP_FIELD: str | None = None
@@ -141,6 +143,7 @@ class XNATBaseObject:
             raise XNATValueError(
                 f"a new {type(self).__name__} needs its {' or '.join(self._NAMED_BY)}"
             )
+        self._refuse_unknown(given)
         wire = {f"{self._XSI_TYPE}/{self._wire_name(k)}": v for k, v in given.items()}
         made = self._put_new(parent, str(name), wire)
         self._uri = self._new_uri(parent, made or str(name))
@@ -170,6 +173,21 @@ class XNATBaseObject:
                 f"the parent of a new {type(self).__name__} must be {needed[1]}, "
                 f"not a {type(parent).__name__}"
             )
+
+    def _refuse_unknown(self, given: Iterable[str]) -> None:
+        """Raise XNATValueError for what is no field: the server would drop it without a word."""
+        known: set[str] = set()
+        for cls in type(self).__mro__:
+            for name, found in vars(cls).items():
+                if isinstance(found, property) or hasattr(found, "record"):
+                    known |= {name, str(getattr(getattr(found, "record", None), "field", name))}
+        for name in given:
+            if name not in known and "/" not in name:  # a path into the schema is the caller's
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise XNATValueError(
+                    f"a {type(self).__name__} has no field {name!r}: nothing was made{hint}"
+                )
 
     def _wire_name(self, name: str) -> str:
         """Return the schema's name of a field given by the name of its property."""
