@@ -285,7 +285,7 @@ def test_an_experiment_of_another_subject_is_left_alone(
 def test_only_what_is_selected(source: Connection, target: Connection) -> None:
     done = copy_project(source, target, "P1", selection=Selection(resources=("DICOM",)))
     assert (done.files, done.subjects) == (2, 1)
-    with pytest.raises(XNATNotFoundError, match="no project .NOPE. that admin can see"):
+    with pytest.raises(XNATNotFoundError, match=r"no project .NOPE. that admin can see"):
         copy_project(source, target, "NOPE")
     with pytest.raises(XNATError, match="refused"):
         copy_project(source, target, "P1", "bad name")
