@@ -180,9 +180,11 @@ def test_json_lines_for_machines(shell: Shell, tmp_path: Path) -> None:
     shell.server.faults.add(Fault(path="E00002/resources", status=403, html=True))
     assert shell.sync("--report", str(log)) == 6
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["plan", "session", "session", "session", "sync"]
+    kinds = [line["kind"] for line in lines]
+    assert kinds == ["plan", "session", "session", "session", "sync", "end"]
     assert [bool(line["failed"]) for line in lines[1:4]] == [False, True, False]
-    assert (lines[-1]["files"], lines[-1]["exit_status"]) == (20, 6)
+    assert (lines[-2]["files"], lines[-2]["exit_status"]) == (20, 6)
+    assert (lines[-1]["projects"], lines[-1]["exit_status"]) == (["P1"], 6)
     assert shell.err.count("403") == 1
     assert "E1: new, failed: " in shell.err
 
@@ -323,3 +325,66 @@ def test_verify_names_a_session_that_no_sync_has_ended(shell: Shell) -> None:
     shell.server.faults.clear()
     assert shell.sync() == 0
     assert shell("verify", str(shell.root)) == 0
+
+
+@pytest.mark.parametrize("projects", ['"NONE", "P1"', '"P1", "NONE"'])
+def test_a_project_that_fails_does_not_stop_the_others(
+    shell: Shell, tmp_path: Path, projects: str
+) -> None:
+    log = tmp_path / "sync.jsonl"
+    shell.file.write_text(shell.file.read_text().replace('"P1"', projects))
+    assert shell.sync("--report", str(log), "--json") == 3
+    assert len(tree(shell.root)) == 30
+    assert shell.err.count("NONE: there is no project 'NONE'") == 1
+    told = {one["project"]: one for one in json.loads(shell.out)}
+    assert (told["P1"]["files"], told["NONE"]["exit_status"]) == (30, 3)
+    assert "no project 'NONE'" in told["NONE"]["failed"]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [one["exit_status"] for one in lines if one["kind"] == "sync"].count(3) == 1
+    assert (lines[-1]["kind"], lines[-1]["exit_status"]) == ("end", 3)
+    for command in ("plan", "repair", "prune"):
+        assert shell(command, str(shell.file)) == 3
+        assert ("the same" in shell.out) or "moved to the trash" in shell.out
+        assert "NONE: there is no project" in shell.err
+    assert shell("plan", str(shell.file), "--check") == 3
+
+
+def test_a_server_that_refuses_leaves_a_line_in_the_report(shell: Shell, tmp_path: Path) -> None:
+    log = tmp_path / "sync.jsonl"
+    shell.server.faults.add(Fault(status=403, html=True))
+    assert shell.sync("--report", str(log), "--json") == 6
+    assert shell.json()["exit_status"] == 6
+    kinds = [json.loads(line)["kind"] for line in log.read_text().splitlines()]
+    assert kinds == ["sync", "end"]
+
+
+def test_what_lies_here_and_not_there_is_named_every_night_and_once(shell: Shell) -> None:
+    from xnat_luigi.connection.registry import close_all, connection_for
+
+    shell.sync()
+    (shell.root / FIRST).write_text("edited")
+    conn = connection_for(shell.server.url)
+    delete_item(conn, "/data/projects/P1/subjects/S1/experiments/XNAT_E00002")
+    close_all()
+    for _ in range(2):
+        assert shell.sync() == 0
+        both = shell.out + shell.err
+        assert both.count(f"{FIRST}: edited here, left as it is") == 1
+        assert both.count("E1 (XNAT_E00002): deleted on the server, still here") == 1
+        assert both.count("xnat-luigi prune") == 1
+        assert "1 deleted on the server" in both and "1 files edited here" in both
+    assert shell.sync("--json") == 0
+    report = shell.json()
+    assert report["drifted"] == [FIRST]
+    assert report["labels"] == {"XNAT_E00002": "E1"}
+    assert shell("repair", str(shell.file)) == 0
+    assert shell.out.count(f"{FIRST}: edited here") == 1
+
+
+def test_every_session_and_remark_is_said_once(shell: Shell) -> None:
+    shell.sync()
+    (shell.root / FIRST).write_text("edited")
+    replace_file(shell.server, "E0", "1.dcm", content("new", size=99))
+    assert shell.sync() == 0
+    assert (shell.out + shell.err).count(f"{FIRST}: edited here") == 1
+    assert (shell.out + shell.err).count("E0: changed") == 1

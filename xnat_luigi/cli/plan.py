@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from .sync import preview
-from .syncing import add_order, read_order
+from .sync import failure, preview
+from .syncing import add_order, over_projects, read_order
 
 NAME = "plan"
 HELP = """Says what `xnat-luigi sync` would do with the same file and options, and why.
@@ -28,15 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the plans."""
-    from ..connection.registry import close_all, connection_for
-
     order = read_order(arguments)
     said: list[dict[str, object]] = []
-    try:
-        conn = connection_for(order.server)
-        statuses = [preview(conn, order, one, arguments, said) for one in order.projects]
-    finally:
-        close_all()
+    status = over_projects(
+        order,
+        lambda conn, project: preview(conn, order, project, arguments, said),
+        lambda project, error, status: said.append(failure(project, error, status)),
+        debug=arguments.debug,
+    )
     if arguments.json:
         print(json.dumps(said[0] if len(said) == 1 else said, indent=1, ensure_ascii=False))
-    return max(statuses)
+    return status

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .syncing import add_order, read_order
+from .syncing import add_order, over_projects, read_order
 
 if TYPE_CHECKING:
+    from ..connection.login import Connection
     from ..sync.prune import Limit
 
 NAME = "prune"
@@ -34,21 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prunes one project after the other."""
-    from ..connection.registry import close_all, connection_for
     from ..sync import inventory
     from ..sync.prune import prune
 
     order = read_order(arguments)
     limit = _limit(arguments.max_delete or [])
-    try:
-        conn = connection_for(order.server)
-        for project in order.projects:
-            found = inventory.take(conn, project)
-            done = prune(conn, found, order.dest, limit=limit, dry=arguments.dry_run)
-            print(done.to_text())
-    finally:
-        close_all()
-    return 0
+
+    def work(conn: Connection, project: str) -> int:
+        found = inventory.take(conn, project)
+        done = prune(conn, found, order.dest, limit=limit, dry=arguments.dry_run)
+        print(done.to_text())
+        return 0
+
+    return over_projects(order, work, debug=arguments.debug)
 
 
 def _limit(words: list[str]) -> Limit:

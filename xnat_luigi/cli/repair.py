@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from .syncing import Journal, add_order, display, read_order
+from .syncing import Journal, add_order, display, over_projects, read_order
+
+if TYPE_CHECKING:
+    from ..connection.login import Connection
 
 NAME = "repair"
 HELP = """Fetches again what is missing or damaged in a synced folder, and only that.
@@ -27,37 +31,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Repairs one project after the other."""
-    from ..connection.registry import close_all, connection_for
     from ..sync import inventory, plan
     from ..sync.apply import Rules, apply
 
     deep, arguments.deep = arguments.deep, None
     order = read_order(arguments)
-    statuses = []
-    try:
-        conn = connection_for(order.server)
-        for project in order.projects:
-            todo = plan.repair(
-                inventory.take(conn, project, order.select),
-                order.dest,
-                layout=order.layout,
-                deep=deep,
-                restore=arguments.restore,
+
+    def work(conn: Connection, project: str) -> int:
+        todo = plan.repair(
+            inventory.take(conn, project, order.select),
+            order.dest,
+            layout=order.layout,
+            deep=deep,
+            restore=arguments.restore,
+        )
+        if arguments.dry_run:
+            print(todo.to_text())
+            return 0
+        with display(Journal(None), project, len(todo.steps), bars=True, failures=True) as shown:
+            report = apply(
+                conn,
+                todo,
+                workers=order.workers,
+                rules=Rules(digests=order.digests, cap=order.cap),
+                watch=shown.watch,
+                pulse=shown.pulse,
             )
-            if arguments.dry_run:
-                print(todo.to_text())
-                continue
-            with display(Journal(None), project, len(todo.steps), bars=True) as shown:
-                report = apply(
-                    conn,
-                    todo,
-                    workers=order.workers,
-                    rules=Rules(digests=order.digests, cap=order.cap),
-                    watch=shown.watch,
-                    pulse=shown.pulse,
-                )
-            print(report.to_text())
-            statuses.append(report.exit_status)
-    finally:
-        close_all()
-    return max(statuses, default=0)
+        sessions = (one.to_text() for one in report.sessions if not one.failed)
+        print("\n".join([*sessions, *report.to_remarks(), report.to_line()]))
+        return report.exit_status
+
+    return over_projects(order, work, debug=arguments.debug)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .syncing import Journal, add_order, display, read_order
+from .syncing import DRIFT, Journal, add_order, display, over_projects, read_order
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -31,8 +30,6 @@ again. The password comes from ~/.netrc.
 Ends with 0 when all is there, 5 when the server cannot be reached, 6 when it refuses the login, 7
 when bytes are not what they should be, 10 with --dry-run --check when there is something to do.
 """
-
-DRIFT = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,26 +68,33 @@ def add_preview(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Syncs one project after the other; the worst status counts."""
-    from ..connection.registry import close_all, connection_for
-
     order = read_order(arguments)
     if arguments.check and not arguments.dry_run:
         arguments.dry_run = True
     journal = Journal(arguments.report)
-    statuses = []
     said: list[dict[str, object]] = []
-    try:
-        conn = connection_for(order.server)
-        for project in order.projects:
-            if arguments.dry_run:
-                statuses.append(preview(conn, order, project, arguments, said))
-            else:
-                statuses.append(_sync(conn, order, project, arguments, journal, said))
-    finally:
-        close_all()
+
+    def work(conn: Connection, project: str) -> int:
+        if arguments.dry_run:
+            return preview(conn, order, project, arguments, said)
+        return _sync(conn, order, project, arguments, journal, said)
+
+    def failed(project: str, error: Exception, status: int) -> None:
+        said.append(failure(project, error, status))
+        if not arguments.dry_run:
+            journal.write("sync", said[-1])
+
+    status = over_projects(order, work, failed, debug=arguments.debug)
+    if not arguments.dry_run:
+        journal.write("end", {"projects": order.projects, "exit_status": status})
     if arguments.json:
         print(json.dumps(said[0] if len(said) == 1 else said, indent=1, ensure_ascii=False))
-    return max(statuses)
+    return status
+
+
+def failure(project: str, error: Exception, status: int) -> dict[str, object]:
+    """What a report says of a project that could not even be listed."""
+    return {"project": project, "failed": str(error), "exit_status": status}
 
 
 def make_plan(conn: Connection, order: Order, project: str) -> Plan:
@@ -140,7 +144,8 @@ def _sync(
     journal.write("plan", {"project": project, "steps": len(todo.steps), "same": todo.same})
     rules = Rules(digests=order.digests, cap=order.cap)
     bars = not arguments.no_progress
-    with display(journal, project, len(todo.steps), bars=bars) as shown:
+    quiet = not arguments.json
+    with display(journal, project, len(todo.steps), bars=bars, failures=quiet) as shown:
         report = apply(
             conn, todo, workers=order.workers, rules=rules, watch=shown.watch, pulse=shown.pulse
         )
@@ -150,10 +155,9 @@ def _sync(
     journal.write("sync", {key: value for key, value in summary.items() if key != "sessions"})
     said.append(summary)
     if not arguments.json:
-        for path in todo.drifted:
-            print(f"{path}: edited here, left as it is", file=sys.stderr)
         for one in report.sessions:
-            if not one.failed and one.reason != "found" and (one.files or arguments.verbose):
+            told = one.files or one.removed or one.drifted or one.displaced or arguments.verbose
+            if not one.failed and one.reason != "found" and told:
                 print(one.to_text())
-        print(report.to_line())
+        print("\n".join([*report.to_remarks(), report.to_line()]))
     return report.exit_status

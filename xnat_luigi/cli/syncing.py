@@ -7,13 +7,14 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ..connection.login import Connection
     from ..sync.order import Order
     from ..sync.report import SessionReport
 
@@ -83,6 +84,62 @@ def read_order(arguments: argparse.Namespace) -> Order:
     return Order.from_mapping({**values, "select": select})
 
 
+DRIFT = 10
+
+
+def worst(statuses: Iterable[int]) -> int:
+    """The status of several projects: a failure counts more than `there is something to do`."""
+    found = list(statuses)
+    return max((one for one in found if one != DRIFT), default=0) or max(found, default=0)
+
+
+def over_projects(
+    order: Order,
+    work: Callable[[Connection, str], int],
+    failed: Callable[[str, Exception, int], None] | None = None,
+    *,
+    debug: bool = False,
+) -> int:
+    """Do something with one project after the other; one that fails does not stop the others.
+
+    What concerns all of them does: no answer, or a refused login. The others then fail with it.
+
+    Parameters
+    ----------
+    work : callable
+        Called with the connection and the project's ID; returns its status.
+    failed : callable, optional
+        Called with project, error and status in place of what `work` would have told.
+    debug : bool
+        Raise the first error.
+    """
+    from ..connection.registry import close_all, connection_for
+    from ..exceptions import XNATAuthError, XNATConnectionError, XNATError, XNATUnavailableError
+
+    statuses = []
+    hopeless: Exception | None = None
+    try:
+        for project in order.projects:
+            try:
+                if hopeless is not None:
+                    raise hopeless
+                statuses.append(work(connection_for(order.server), project))
+            except (XNATError, OSError) as error:
+                if debug or isinstance(error, BrokenPipeError):
+                    raise
+                if isinstance(error, (XNATAuthError, XNATConnectionError, XNATUnavailableError)):
+                    hopeless = error
+                status = getattr(error, "exit_status", 1)
+                where = f"{project}: " if len(order.projects) > 1 else ""
+                print(f"xnat-luigi: {where}{error}", file=sys.stderr)
+                if failed is not None:
+                    failed(project, error, status)
+                statuses.append(status)
+    finally:
+        close_all()
+    return worst(statuses)
+
+
 class Journal:
     """JSON lines for machines: one object a line, each with its time and kind."""
 
@@ -104,7 +161,16 @@ class Journal:
 class Display:
     """What goes on, while it goes on: bars on a terminal, a quiet line now and then elsewhere."""
 
-    def __init__(self, journal: Journal, project: str, total: int, say: Callable[[str], None]):
+    def __init__(
+        self,
+        journal: Journal,
+        project: str,
+        total: int,
+        say: Callable[[str], None],
+        *,
+        failures: bool = False,
+    ):
+        self.failures = failures
         self.journal = journal
         self.project = project
         self.total = total
@@ -114,10 +180,11 @@ class Display:
         self._lock = threading.Lock()
 
     def watch(self, one: SessionReport) -> None:
-        """A session has ended."""
+        """A session has ended; `failures` leaves all others to be told at the end."""
         self.done += 1
         self.journal.write("session", {"project": self.project, **asdict(one)})
-        if one.failed or one.removed or one.drifted or one.displaced:
+        remarks = one.removed or one.drifted or one.displaced
+        if one.failed or (remarks and not self.failures):
             self.say(one.to_text())
 
     def pulse(self, count: int) -> None:
@@ -127,10 +194,16 @@ class Display:
 
 
 @contextmanager
-def display(journal: Journal, project: str, total: int, *, bars: bool) -> Iterator[Display]:
-    """A display for the length of a block."""
+def display(
+    journal: Journal, project: str, total: int, *, bars: bool, failures: bool = False
+) -> Iterator[Display]:
+    """A display for the length of a block; `failures` tells of sessions only if they failed."""
+
+    def plain(text: str) -> None:
+        print(text, file=sys.stderr)
+
     if not (bars and total and sys.stderr.isatty()):
-        yield Display(journal, project, total, lambda text: print(text, file=sys.stderr))
+        yield Display(journal, project, total, plain, failures=failures)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -148,7 +221,7 @@ def display(journal: Journal, project: str, total: int, *, bars: bool) -> Iterat
         def say(text: str) -> None:
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-        shown = Display(journal, project, total, say)
+        shown = Display(journal, project, total, say, failures=failures)
         task = progress.add_task(project, total=total, amount="0 MB")
         begin = time.monotonic()
         stop = threading.Event()

@@ -177,7 +177,24 @@ def apply(
         sync_all(plan.root)
     seconds = round(time.monotonic() - begin, 3)
     reports = tuple(done[step.session.id] for step in plan.steps)
-    return Report(plan.inventory.project, reports, plan.same, seconds, plan.deleted)
+    return _report(run, reports, seconds)
+
+
+def _report(run: _Run, reports: tuple[SessionReport, ...], seconds: float) -> Report:
+    """All sessions, and what the plan has found, as far as the sessions did not change that."""
+    plan = run.plan
+    told = {path for one in reports for path in (*one.drifted, *one.displaced, *one.removed)}
+    left = {entry.path for _, entry in run.state.all_gone()} - told if plan.gone else ()
+    return Report(
+        plan.inventory.project,
+        reports,
+        plan.same,
+        seconds,
+        plan.deleted,
+        dict(plan.labels or {}),
+        tuple(path for path in plan.gone if path in left),
+        tuple(path for path in plan.drifted if path not in told),
+    )
 
 
 def _settle(run: _Run, step: Step) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 __all__ = ["Report", "SessionReport"]
+
+MOST_NAMED = 20
+"""so many files of a kind are named in a text; `to_dict` has all of them"""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,21 @@ class SessionReport:
 
 @dataclass(frozen=True)
 class Report:
-    """All sessions of a run."""
+    """All sessions of a run, and what it found lying here.
+
+    `deleted` are IDs (with labels in `labels`) of sessions here that are not on the server any
+    more, `gone` such files of sessions that are still there, as earlier runs have found them.
+    `drifted` were edited here, in sessions that this run did not look into. All of them stay.
+    """
 
     project: str
     sessions: tuple[SessionReport, ...]
     same: int
     seconds: float = 0.0
     deleted: tuple[str, ...] = field(default=())
+    labels: Mapping[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    drifted: tuple[str, ...] = ()
 
     @property
     def files(self) -> int:
@@ -107,8 +119,19 @@ class Report:
         return json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
 
     def to_text(self) -> str:
-        """For people: a line for every session that was not the same, and a sum."""
-        return "\n".join([*(one.to_text() for one in self.sessions), self.to_line()])
+        """For people: a line for every session that was not the same, remarks, and a sum."""
+        sessions = (one.to_text() for one in self.sessions)
+        return "\n".join([*sessions, *self.to_remarks(), self.to_line()])
+
+    def to_remarks(self) -> list[str]:
+        """A line for everything that lies here and is not as on the server, and what helps."""
+        names = [f"{self.labels.get(one, '')} ({one})".lstrip() for one in self.deleted]
+        lines = [f"{one}: edited here, left as it is" for one in _some(self.drifted)]
+        lines += [f"{one}: not on the server any more, still here" for one in _some(self.gone)]
+        lines += [f"{one}: deleted on the server, still here" for one in _some(names)]
+        if self.gone or self.deleted or any(one.removed for one in self.sessions):
+            lines.append("`xnat-luigi prune` moves to the trash what is not on the server any more")
+        return lines
 
     def to_line(self) -> str:
         """The sum in one line."""
@@ -119,12 +142,21 @@ class Report:
         for word, count in (
             ("adopted", sum(one.adopted for one in self.sessions)),
             ("moved", sum(one.moved for one in self.sessions)),
-            ("removed on the server", sum(len(one.removed) for one in self.sessions)),
-            ("edited here", sum(len(one.drifted) for one in self.sessions)),
+            (
+                "removed on the server",
+                sum(len(one.removed) for one in self.sessions) + len(self.gone),
+            ),
+            ("edited here", sum(len(one.drifted) for one in self.sessions) + len(self.drifted)),
             ("put into the trash", sum(len(one.displaced) for one in self.sessions)),
         ):
             facts += [f"{count} files {word}"] if count else []
         return (
             f"{self.project}: {', '.join(facts)}; {self.files} files, {self.bytes:,} bytes in "
-            f"{self.seconds:.1f} s ({self.rate / 1e6:.1f} MB/s), {self.requests} requests"
+            f"{self.seconds:.1f} s ({self.rate / 1e6:.1f} MB/s), "
+            f"{self.requests} requests for sessions"
         )
+
+
+def _some(names: Sequence[str]) -> list[str]:
+    more = len(names) - MOST_NAMED
+    return [*names[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])]
