@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,28 @@ def test_A6_2_without_digests_a_snapshot_proves_nothing(
     assert not step.complete()
     assert run(every(**now)).scheduling_succeeded
     assert every(**now).requires()[0].complete()
+
+
+def test_A6_2_digests_that_are_no_md5_prove_as_little_as_none(
+    server: StandIn,
+    every: Callable[..., Any],
+    run: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("archive_files", "state.resources"):
+        monkeypatch.setattr(
+            f"xnat_luigi.standin.{module}.md5_of",
+            lambda path: hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
+    server.add_session("P1", "S1", "S1_MR1", scans={"1": {"resources": {"RAW": {"n": b"1"}}}})
+    other = file_of(server, "RAW", "n").find()
+    assert other is not None and len(other.digest) == 64
+    assert run(every(factor=2)).scheduling_succeeded
+    (step,) = every(factor=2).requires()
+    assert step.look().condition is Condition.CURRENT
+    assert step.complete()
+    (step,) = every(factor=3).requires()
+    assert not step.complete()
 
 
 def test_A6_2_a_result_made_again_where_digests_were_switched_off_is_complete(

@@ -73,7 +73,7 @@ class Summary:
     @classmethod
     def of(cls, files: Sequence[File]) -> Summary:
         """From the rows of one resource."""
-        seal = next(((f.size, f.digest) for f in files if f.path == SEAL_NAME), None)
+        seal = next(((f.size, f.md5) for f in files if f.path == SEAL_NAME), None)
         return cls(
             fingerprint(file for file in files if file.path not in OWN_NAMES),
             fingerprint(file for file in files if file.path != SEAL_NAME),

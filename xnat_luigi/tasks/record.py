@@ -50,7 +50,7 @@ class OutputRecord:
     @classmethod
     def of(cls, files: Iterable[File]) -> OutputRecord:
         """From a listing; record and seal are no part of it."""
-        rows = ((f.path, f.size, f.digest.lower()) for f in files if f.path not in OWN_NAMES)
+        rows = ((f.path, f.size, f.md5) for f in files if f.path not in OWN_NAMES)
         return cls(tuple(sorted(rows)))
 
 
@@ -89,7 +89,7 @@ class InputRecord:
             fingerprint(file for file in files if file.path not in OWN_NAMES),
             output.files,
             beside is not None,
-            beside.digest.lower() if beside is not None else "",
+            beside.md5 if beside is not None else "",
             dict(labels or {}),
         )
 
