@@ -125,3 +125,17 @@ def test_a_guest(
     status, shown = doctor(standin, capsys)
     assert status == 0
     assert "as a guest" in shown
+
+
+def test_the_netrc_file_in_question_is_named(
+    standin: StandIn, netrc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    netrc.write_text("machine xnat.example.org login bob password b\n")
+    status, shown = doctor(standin, capsys)
+    assert status == 6
+    assert f"{netrc} names nobody for this server" in shown
+    assert f"put them into {netrc}, where no entry is for this host (machine 127.0.0.1" in shown
+    netrc.unlink()
+    status, shown = doctor(standin, capsys)
+    assert status == 2
+    assert f"there is no netrc file {netrc}; NETRC names it" in shown

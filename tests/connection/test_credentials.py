@@ -99,6 +99,14 @@ def test_the_variable_NETRC_names_the_file(home: dict[str, str], tmp_path: Path)
     assert found.user == "ann"
 
 
+def test_a_file_that_NETRC_names_must_be_there(home: dict[str, str], tmp_path: Path) -> None:
+    """A typo would otherwise make a guest of us."""
+    write(tmp_path / ".netrc", "machine xnat.example.org login bob password b\n")
+    with pytest.raises(XNATConfigError, match=r"no netrc file .*/typo; NETRC names it"):
+        find_credentials(SERVER, environ={**home, "NETRC": str(tmp_path / "typo")})
+    assert find_credentials(SERVER, environ={**home, "NETRC": "/dev/null"}) is None
+
+
 def test_S002_nothing_fitting_means_a_guest(home: dict[str, str], tmp_path: Path) -> None:
     assert find_credentials(SERVER, environ=home) is None
     write(tmp_path / ".netrc", "machine elsewhere login bob password b\n")

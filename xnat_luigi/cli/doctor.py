@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A server, and a project if one is to be looked at."""
     parser.add_argument("--server", required=True, help="address of the server")
     parser.add_argument("--project", help="ID of a project that is to be read and written")
-    parser.add_argument("--netrc-file", help="in place of $NETRC and ~/.netrc")
+    parser.add_argument("--netrc-file", "--netrc", help="in place of $NETRC and ~/.netrc")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -62,7 +62,8 @@ def steps(
     XNATError
         A step failed; the message says what to do.
     """
-    from ..connection.credentials import find_credentials
+    from .. import uris
+    from ..connection.credentials import find_credentials, netrc_path
     from ..connection.registry import connection_for
     from ..connection.transport import check_server
     from ..rest import site
@@ -72,13 +73,16 @@ def steps(
     yield from _reach(address)
     credentials = find_credentials(address, netrc_file=netrc_file)
     if credentials is None:
-        yield "login", "nobody is named for this server: asking as a guest"
+        file = netrc_file or netrc_path()
+        yield "login", f"{file} names nobody for this server: asking as a guest"
     else:
         yield "login", f"user {credentials.user}, from {credentials.source}"
     connection = connection_for(address, netrc_file=netrc_file)
     begin = time.perf_counter()
     assert connection.session_id
     yield "logged in", f"as {connection.user}, in {time.perf_counter() - begin:.2f} s"
+    if credentials is None:  # a session is given to everybody, data perhaps not
+        connection.request("GET", uris.PROJECTS, query={"format": "json"})
     yield "version", site.get_build_info(connection)["version"]
     yield from _session(connection, today)
     if project is not None:

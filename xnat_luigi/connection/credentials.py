@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from ..config import ENVIRONMENT
 from ..exceptions import XNATConfigError
 
-__all__ = ["Credentials", "find_credentials"]
+__all__ = ["Credentials", "find_credentials", "netrc_path", "tell_nobody"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def find_credentials(
         A user alone takes the password from the environment or from netrc, if they know this
         user.
     netrc_file : path, optional
-        In place of `$NETRC` and `~/.netrc`. It must exist.
+        In place of `$NETRC` and `~/.netrc`. It must exist, and so must one that `$NETRC` names.
     environ : mapping, optional
         The environment. `XNAT_LUIGI_USER` and `XNAT_LUIGI_PASSWORD` count when `XNAT_LUIGI_SERVER`
         is not set or has the same origin as `server`: a password is never sent to another server
@@ -75,11 +75,27 @@ def find_credentials(
     found = _from_netrc(server, user, netrc_file, source)
     if found is None and user:
         raise XNATConfigError(
-            f"no password for user {user!r} at {server}: put it into ~/.netrc "
-            f"(machine {urlsplit(server).hostname} login {user} password ...) or set "
-            f"{ENVIRONMENT['password']}"
+            f"no password for user {user!r} at {server}: put it into "
+            f"{netrc_file or netrc_path(source)} (machine {urlsplit(server).hostname} login {user} "
+            f"password ...) or set {ENVIRONMENT['password']}"
         )
     return found
+
+
+def netrc_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the netrc file that counts when none is named: `$NETRC`, else `~/.netrc`."""
+    source = os.environ if environ is None else environ
+    named = source.get(ENVIRONMENT["netrc"])
+    home = source.get("HOME") or os.path.expanduser("~")
+    return Path(named).expanduser() if named else Path(home) / ".netrc"
+
+
+def tell_nobody(server: str) -> str:
+    """Say what to do where a login is wanted and nobody is named for a server."""
+    return (
+        f"give user and password, or put them into {netrc_path()}, where no entry is for this host "
+        f"(machine {urlsplit(server).hostname} login ... password ...)"
+    )
 
 
 def _from_environ(server: str, user: str | None, environ: Mapping[str, str]) -> Credentials | None:
@@ -104,12 +120,14 @@ def _from_netrc(
     netrc_file: str | os.PathLike[str] | None,
     environ: Mapping[str, str],
 ) -> Credentials | None:
-    named = netrc_file or environ.get(ENVIRONMENT["netrc"])
-    home = environ.get("HOME") or os.path.expanduser("~")
-    path = Path(named).expanduser() if named else Path(home) / ".netrc"
+    variable = environ.get(ENVIRONMENT["netrc"])
+    path = Path(netrc_file).expanduser() if netrc_file else netrc_path(environ)
+    if str(path) == os.devnull:
+        return None
     if not path.exists():
-        if netrc_file:
-            raise XNATConfigError(f"there is no netrc file {path}")
+        if netrc_file or variable:
+            by = "" if netrc_file else f"; {ENVIRONMENT['netrc']} names it"
+            raise XNATConfigError(f"there is no netrc file {path}{by}")
         return None
     _refuse_open(path)
     parts = urlsplit(server)

@@ -12,7 +12,7 @@ from .. import uris
 from ..exceptions import XNATExpiredCredentialsError, XNATLoginFailedError, XNATResponseError
 from .answer import Answer, detail_of, is_login_page, is_page
 from .asking import Sending, elsewhere
-from .credentials import Credentials
+from .credentials import Credentials, tell_nobody
 
 __all__ = [
     "GUEST",
@@ -82,8 +82,7 @@ def open_guest(ask: _Ask, server: str) -> str:
     check_not_sent_away(server, GUEST, answer)
     if answer.status == 401:
         raise XNATLoginFailedError(
-            f"{server} wants a login and there is none: give user and password, or put them into "
-            "~/.netrc"
+            f"{server} wants a login and there is none: {tell_nobody(server)}"
         )
     if answer.status != 200:
         raise _no_xnat(server, answer)

@@ -27,7 +27,7 @@ from ..exceptions import (
 from . import entrance
 from .answer import Answer, Stream, Wait, is_login_page, is_page, shows_nothing
 from .asking import Sending, Timeout, page_error, refusal, unclear
-from .credentials import Credentials
+from .credentials import Credentials, tell_nobody
 from .retry import RETRIED, RetryPolicy, read_retry_after
 from .transport import Body, Interface, NotSentError, Query, Reply, Transport, shown
 
@@ -449,8 +449,8 @@ class Connection:
             )
         if self._credentials is None:
             raise XNATLoginFailedError(
-                f"{self._where(sending)}: {self.server} wants a login and there is none: give user "
-                "and password, or put them into ~/.netrc"
+                f"{self._where(sending)}: {self.server} wants a login and there is none: "
+                f"{tell_nobody(self.server)}"
             )
         if logins > 1 or not sending.rewind():
             raise XNATLoginFailedError(
