@@ -232,3 +232,18 @@ def test_a_server_that_does_not_answer_is_status_five(line: Line, here: Path, ca
     told = capsys.readouterr()
     assert "http://127.0.0.1:9" in told.err and "Error:" not in told.out + told.err
     assert cli.main(["intake", "rows", *words]) == 5
+
+
+def test_what_does_not_fit_is_not_nothing(line: Line, here: Path, capsys: Text) -> None:
+    assert cli.main(["intake", "status"]) == 0
+    assert "holds no study" in capsys.readouterr().out
+    run(line, "--project", "P1")
+    capsys.readouterr()
+    assert cli.main(["intake", "status", "--stage", "hold"]) == 2
+    assert "'hold' is no stage of a study; did you mean 'held'" in capsys.readouterr().err
+    assert cli.main(["intake", "status", "--stage", "held"]) == 0
+    assert "holds 1 studies, none of which fits" in capsys.readouterr().out
+    assert cli.main(["intake", "status", "--project", "NOPE"]) == 0
+    assert "holds 1 studies, none of which fits" in capsys.readouterr().out
+    assert cli.main(["intake", "retry"]) == 0
+    assert "nothing to retry" in capsys.readouterr().out

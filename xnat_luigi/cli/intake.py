@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -205,6 +206,9 @@ def _retry(arguments: argparse.Namespace) -> int:
     else:
         stages = (FAILED, HELD) if arguments.held else (FAILED,)
         wanted = [entry for entry in _entries(arguments) if entry.stage in stages]
+    if not wanted and not arguments.json:
+        kinds = "failed or held" if arguments.held else "failed"
+        print(f"nothing to retry: no study in the ledger below {arguments.state} is {kinds}")
     entries: list[Entry] = []
     try:
         for server in sorted({entry.server for entry in wanted}):
@@ -312,16 +316,30 @@ def _dry_run(settings: Any) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from ..intake.overview import HEADINGS, mail, select, status_data, status_row
 
+    _refuse_stages(arguments.stage)
     entries = select(_entries(arguments), only=arguments.stage)
     if arguments.json:
         print(json.dumps([status_data(one) for one in entries], ensure_ascii=False, indent=1))
     elif arguments.mail:
         print(mail(entries, now=datetime.now(timezone.utc), hours=arguments.hours), end="")
     elif not entries:
-        print(f"the ledger below {arguments.state} holds no study")
+        held = len(_ledger(arguments).entries())
+        told = f"{held} studies, none of which fits" if held else "no study"
+        print(f"the ledger below {arguments.state} holds {told}")
     else:
         _print_table(HEADINGS, [status_row(entry) for entry in entries])
     return 0
+
+
+def _refuse_stages(names: Iterable[str]) -> None:
+    """Raises XNATValueError for a stage that there is not: it would look like «nothing waits»."""
+    from ..intake.ledger import STAGES
+
+    for name in names:
+        if name not in STAGES:
+            near = difflib.get_close_matches(name, STAGES, 1)
+            hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(STAGES)}"
+            raise XNATValueError(f"{name!r} is no stage of a study; {hint}")
 
 
 def _print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
