@@ -118,12 +118,10 @@ def survey(
     """Look at all rows of a project, or of all projects our user can edit; one request.
 
     quiet: seconds without a change before a RECEIVING row is taken. A project without a row costs
-    a second one, which tells whether it is there at all. Raises XNATNotFoundError when it is not,
+    two more, which tell whether it is there at all. Raises XNATNotFoundError when it is not,
     and for everything that is no answer.
     """
-    rows = prearchive.list_rows(conn, project)
-    if project and not rows:
-        rows = absence.find_rows(conn, project)
+    rows = absence.find_rows(conn, project) if project else prearchive.list_rows(conn)
     still = watch.look(rows)
     known = {entry.key: entry for entry in plan.ledger.entries(server=conn.server)}
     ripe, homeless, resting, refused = [], [], [], []
