@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from .syncing import add_netrc, add_patterns, read_patterns, say_nothing_fits
+
 NAME = "copy-project"
 HELP = """Copies a whole project to another server, or to another project of the same one.
 
@@ -17,9 +19,11 @@ HELP = """Copies a whole project to another server, or to another project of the
 Subjects, experiments, assessors, scans, custom variables, resources and files; labels stay, IDs are
 those that the target gives. Every file is compared with both servers' listings. A copy that broke
 off is resumed by the same command: what the target shows and is equal is not sent again.
-Logins come from the netrc file. Exit status: 0 all copied, 1 something failed (it is named).
+Logins come from the netrc file. Exit status: 0 all copied, 1 something failed (it is named), 3 no
+such project, or nothing fits.
 """
 FAILED = 1
+PATTERNS = ("subjects", "sessions", "scans", "resources")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,14 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--source-user", help="login name on the source")
     parser.add_argument("--dest-user", help="login name on the target")
-    parser.add_argument("--netrc", help="netrc file in place of the usual one")
-    for name, what in (
-        ("sessions", "labels or IDs of experiments"),
-        ("subjects", "labels or IDs of subjects"),
-        ("scans", "IDs or types of scans whose files are copied"),
-        ("resources", "labels of resources"),
-    ):
-        parser.add_argument(f"--{name}", default="", help=f"{what}, globs with commas")
+    add_netrc(parser)
+    add_patterns(parser, PATTERNS)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace files of the target that differ"
     )
@@ -59,8 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..transfer.copying import copy_project
     from ..transfer.select import Selection
 
-    names = ("sessions", "subjects", "scans", "resources")
-    wanted = {name: getattr(arguments, name) for name in names if getattr(arguments, name)}
+    wanted = read_patterns(arguments, PATTERNS)
     target_host = arguments.dest_host or arguments.source_host
     new_project = arguments.dest_project or arguments.source_project
     source = connection_for(
@@ -88,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"left out, shared from another project: {label}")
     for place, reason in done.failed:
         print(f"failed: {place}: {reason}", file=sys.stderr)
+    if wanted and not (done.experiments or done.resources or done.kept or done.failed):
+        return say_nothing_fits(wanted, arguments.source_project)
     return FAILED if done.failed else 0
 
 

@@ -8,18 +8,22 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from .syncing import add_netrc, add_patterns, read_patterns, say_nothing_fits
+
 NAME = "download"
 HELP = """Downloads sessions, scans and resources chosen by patterns into a folder.
 
     xnat-luigi download --server URL --project 'P*' --sessions 'S1_*' --scans T1 --dest DIR
 
 A pattern is a glob, or with re: in front a regular expression that must fit as a whole:
---sessions 're:S[0-9]+_MR1'. Options with patterns can be repeated. Every file is compared with the
-server's listing; what lies in the folder already and is equal is not downloaded again. For
-folders that shall follow the server see `xnat-luigi sync`.
-Exit status: 0 all downloaded, 1 something failed (it is named), 3 no such project.
+--sessions 're:S[0-9]+_MR1'. Options with patterns can be repeated, globs also have commas. Every
+file is compared with the server's listing; what lies in the folder already and is equal is not
+downloaded again. For folders that shall follow the server see `xnat-luigi sync`.
+Exit status: 0 all downloaded, 1 something failed (it is named), 3 no such project, or
+nothing fits.
 """
 FAILED = 1
+PATTERNS = ("subjects", "sessions", "types", "scans", "qualities", "resources")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--project", action="append", required=True, metavar="PATTERN", help="IDs of projects"
     )
-    for name, what in (
-        ("subjects", "labels or IDs of subjects"),
-        ("sessions", "labels or IDs of experiments"),
-        ("types", "xsi types of experiments"),
-        ("scans", "IDs or types of scans"),
-        ("qualities", "qualities of scans"),
-        ("resources", "labels of resources"),
-    ):
-        parser.add_argument(f"--{name}", action="append", default=[], metavar="PATTERN", help=what)
+    add_patterns(parser, PATTERNS)
     parser.add_argument("--since", default="", help="first date of an experiment, YYYY-MM-DD")
     parser.add_argument("--until", default="", help="last date of an experiment, YYYY-MM-DD")
     parser.add_argument("--dest", required=True, help="folder; made when missing")
@@ -44,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout", default="documented", help="how files lie: documented, flat, or a template"
     )
     parser.add_argument("--user", help="login name; that of the netrc file without")
-    parser.add_argument("--netrc", help="netrc file in place of the usual one")
+    add_netrc(parser)
     parser.add_argument("--json", action="store_true", help="report for machines")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -55,16 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
     from ..transfer.batch import download_selected
     from ..transfer.select import Selection
 
-    selection = Selection(
-        subjects=tuple(arguments.subjects),
-        sessions=tuple(arguments.sessions),
-        types=tuple(arguments.types),
-        scans=tuple(arguments.scans),
-        qualities=tuple(arguments.qualities),
-        resources=tuple(arguments.resources),
-        since=arguments.since,
-        until=arguments.until,
-    )
+    days = {"since": arguments.since, "until": arguments.until}
+    select = {
+        **read_patterns(arguments, PATTERNS),
+        **{key: day for key, day in days.items() if day},
+    }
+    selection = Selection.from_mapping(select)
     conn = connection_for(arguments.server, user=arguments.user, netrc_file=arguments.netrc)
     done = download_selected(
         conn,
@@ -85,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{done.unverified} files have no MD5 on the server: compared by size only")
     for place, reason in done.failed:
         print(f"failed: {place}: {reason}", file=sys.stderr)
+    if select and not (done.files or done.kept or done.failed):
+        return say_nothing_fits(select, " or ".join(arguments.project))
     return FAILED if done.failed else 0
 
 

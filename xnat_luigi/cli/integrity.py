@@ -14,6 +14,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from .syncing import add_netrc, add_patterns, read_patterns, say_nothing_fits
+
 if TYPE_CHECKING:
     from ..transfer.integrity import Checked
 
@@ -25,9 +27,11 @@ HELP = """Checks every file of a project against size and MD5 in the server's ca
 Every file is downloaded and hashed, nothing is kept. --quick compares the server's folders with
 its catalogs instead: it finds files that miss, have another size or are listed nowhere, but no
 flipped byte. Without --all only what is wrong is listed, with the number of all files.
-Exit status: 0 all files are right, 7 some are not, 3 the project is not there.
+Exit status: 0 all files are right, 7 some are not, 3 the project is not there, or
+nothing fits.
 """
 BROKEN = 7
+PATTERNS = ("subjects", "sessions", "scans", "resources")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--server", required=True, help="address of the server")
     parser.add_argument("--project", required=True, help="ID of the project")
     parser.add_argument("--user", help="login name; that of the netrc file without")
-    parser.add_argument("--netrc", help="netrc file in place of the usual one")
-    for name, what in (
-        ("sessions", "labels or IDs of sessions"),
-        ("subjects", "labels or IDs of subjects"),
-        ("scans", "IDs or types of scans"),
-        ("resources", "labels of resources"),
-    ):
-        parser.add_argument(f"--{name}", default="", help=f"{what}, globs with commas")
+    add_netrc(parser)
+    add_patterns(parser, PATTERNS)
     parser.add_argument("--quick", action="store_true", help="compare folders, download nothing")
     parser.add_argument("--workers", type=int, default=4, help="downloads at a time (4)")
     parser.add_argument("--format", choices=("text", "csv", "json"), default="text")
@@ -56,8 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..transfer.integrity import BAD, check_project
     from ..transfer.select import Selection
 
-    names = ("sessions", "subjects", "scans", "resources")
-    wanted = {name: getattr(arguments, name) for name in names if getattr(arguments, name)}
+    wanted = read_patterns(arguments, PATTERNS)
     conn = connection_for(arguments.server, user=arguments.user, netrc_file=arguments.netrc)
     found = check_project(
         conn,
@@ -71,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     with _target(arguments.output) as stream:
         write = {"text": _write_text, "csv": _write_csv, "json": _write_json}[arguments.format]
         write(listed, counts, stream)
+    if wanted and not counts:
+        return say_nothing_fits(wanted, arguments.project)
     return BROKEN if BAD & set(counts) else 0
 
 

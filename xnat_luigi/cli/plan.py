@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         order,
         lambda conn, project: preview(conn, order, project, arguments, said),
         lambda project, error, status: said.append(failure(project, error, status)),
+        netrc=arguments.netrc,
         debug=arguments.debug,
     )
     if arguments.json:

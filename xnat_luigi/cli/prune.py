@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(done.to_text())
         return 0
 
-    return over_projects(order, work, debug=arguments.debug)
+    return over_projects(order, work, netrc=arguments.netrc, debug=arguments.debug)
 
 
 def _limit(words: list[str]) -> Limit:

@@ -61,4 +61,4 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join([*sessions, *report.to_remarks(), report.to_line()]))
         return report.exit_status
 
-    return over_projects(order, work, debug=arguments.debug)
+    return over_projects(order, work, netrc=arguments.netrc, debug=arguments.debug)

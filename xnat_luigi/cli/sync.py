@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.dry_run:
             journal.write("sync", said[-1])
 
-    status = over_projects(order, work, failed, debug=arguments.debug)
+    status = over_projects(order, work, failed, netrc=arguments.netrc, debug=arguments.debug)
     if not arguments.dry_run:
         journal.write("end", {"projects": order.projects, "exit_status": status})
     if arguments.json:

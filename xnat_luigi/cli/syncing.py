@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -39,15 +39,60 @@ def add_order(parser: argparse.ArgumentParser) -> None:
         "--layout", help="documented, flat, or a template such as {session}/{scan_id}/{path}"
     )
     chosen = parser.add_argument_group("selection", "globs, several with commas or repeated")
-    for name, (option, text) in SELECT.items():
-        chosen.add_argument(
-            option, dest=f"select_{name}", action="append", metavar="GLOB", help=text
-        )
+    add_patterns(chosen, SELECT)
     chosen.add_argument("--since", metavar="DATE", help="first date of sessions, 2024-02-01")
     chosen.add_argument("--until", metavar="DATE", help="last date of sessions")
     chosen.add_argument(
         "--no-shared", action="store_true", help="only sessions that the project owns"
     )
+    add_netrc(parser)
+
+
+def add_patterns(parser: argparse._ActionsContainer, names: Iterable[str]) -> None:
+    """Options for a selection, each under its singular and its plural name."""
+    for name in names:
+        option, text = SELECT[name]
+        parser.add_argument(
+            *dict.fromkeys((option, f"--{name}")),
+            dest=f"select_{name}",
+            action="append",
+            default=[],
+            metavar="PATTERN",
+            help=text,
+        )
+
+
+def read_patterns(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, list[str]]:
+    """What `add_patterns` was given: repeated, or with commas (not within `re:`)."""
+    found = {}
+    for name in names:
+        texts: list[str] = getattr(arguments, f"select_{name}")
+        words = [[one] if one.startswith("re:") else one.split(",") for one in texts]
+        if words:
+            found[name] = [word for some in words for word in some]
+    return found
+
+
+def add_netrc(parser: argparse._ActionsContainer) -> None:
+    """The file with the logins, under both of its names."""
+    parser.add_argument(
+        "--netrc", "--netrc-file", metavar="FILE", help="netrc file in place of the usual one"
+    )
+
+
+NOTHING_FITS = 3
+"""the status of a command for people whose patterns fit nothing"""
+
+
+def say_nothing_fits(select: Mapping[str, object], project: str) -> int:
+    """Say that patterns fit nothing, and return the status for that."""
+    words = ", ".join(
+        f"{SELECT[name][0]} {' '.join(some) if isinstance(some, (list, tuple)) else some}"
+        for name, some in select.items()
+        if some
+    )
+    print(f"xnat-luigi: nothing in {project} fits {words}", file=sys.stderr)
+    return NOTHING_FITS
 
 
 def read_order(arguments: argparse.Namespace) -> Order:
@@ -72,10 +117,7 @@ def read_order(arguments: argparse.Namespace) -> Order:
     values |= {key: value for key, value in options.items() if value is not None}
     found = values.get("select")
     select = dict(found) if isinstance(found, dict) else {}
-    for name in SELECT:
-        given = getattr(arguments, f"select_{name}")
-        if given:
-            select[name] = [one for text in given for one in text.split(",")]
+    select |= read_patterns(arguments, SELECT)
     for name in ("since", "until"):
         if getattr(arguments, name):
             select[name] = getattr(arguments, name)
@@ -98,6 +140,7 @@ def over_projects(
     work: Callable[[Connection, str], int],
     failed: Callable[[str, Exception, int], None] | None = None,
     *,
+    netrc: str | None = None,
     debug: bool = False,
 ) -> int:
     """Do something with one project after the other; one that fails does not stop the others.
@@ -110,6 +153,8 @@ def over_projects(
         Called with the connection and the project's ID; returns its status.
     failed : callable, optional
         Called with project, error and status in place of what `work` would have told.
+    netrc : str, optional
+        A netrc file in place of the usual one.
     debug : bool
         Raise the first error.
     """
@@ -123,7 +168,7 @@ def over_projects(
             try:
                 if hopeless is not None:
                     raise hopeless
-                statuses.append(work(connection_for(order.server), project))
+                statuses.append(work(connection_for(order.server, netrc_file=netrc), project))
             except (XNATError, OSError) as error:
                 if debug or isinstance(error, BrokenPipeError):
                     raise

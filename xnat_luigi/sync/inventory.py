@@ -10,6 +10,7 @@ file by one of the same size, and uploads that skip the statistics; a deep sync 
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ..connection.login import Connection
 
 __all__ = ["Inventory", "take"]
+
+log = logging.getLogger(__name__)
 
 FEW_SUBJECTS = 50
 """up to so many are named in an address, for more the whole project is asked for"""
@@ -102,6 +105,9 @@ def take(conn: Connection, project: str, selection: Selection | None = None) -> 
         (one for one in possible if chosen.takes_session(one, custom.get(one.id))),
         key=lambda one: (one.label, one.id),
     )
+
+    if ids and not meant:
+        log.warning("%s: none of its %d sessions fits the selection", project, len(ids))
 
     def look_closer(some: Collection[Experiment]) -> Mapping[str, str]:
         return _session_stamps(conn, project, some)
