@@ -241,7 +241,11 @@ def test_prune_takes_what_is_gone_into_the_trash_and_clean_empties_it(shell: She
     edited.write_text("mine")
     assert shell("prune", str(shell.file)) == 1
     assert "10 of 30 files" in shell.err and "nothing was" in shell.err
+    assert shell("prune", str(shell.file), "--dry-run") == 0
+    assert "scans/1-T1/resources/DICOM/files/0.dcm: would move to the trash" in shell.out
+    assert "but 10 of 30 files" in shell.out and "--max-delete" in shell.out
     assert shell("prune", str(shell.file), "--max-delete", "50%", "--dry-run") == 0
+    assert ": would move" in shell.out and "moved" not in shell.out and "but" not in shell.out
     assert len(tree(shell.root)) == 30
     assert shell("prune", str(shell.file), "--max-delete", "50%") == 0
     assert "9 files" in shell.out
@@ -252,7 +256,11 @@ def test_prune_takes_what_is_gone_into_the_trash_and_clean_empties_it(shell: She
     assert "0 files" in shell.out
     assert shell("clean", str(shell.root)) == 0
     assert len(list((shell.root / ".xnat-luigi" / "trash").rglob("*.dcm"))) == 8
-    assert shell("clean", str(shell.root), "--trash-days", "-1") == 0
+    assert shell("clean", str(shell.root), "--trash-days", "-3") == 2
+    assert len(list((shell.root / ".xnat-luigi" / "trash").rglob("*.dcm"))) == 8
+    assert shell("clean", str(shell.root), "--trash-days", "0", "--dry-run") == 0
+    assert "would be removed" in shell.out
+    assert shell("clean", str(shell.root), "--trash-days", "0") == 0
     assert list((shell.root / ".xnat-luigi" / "trash").rglob("*.dcm")) == []
     assert shell.sync() == 0
     assert "1 deleted" not in shell.out

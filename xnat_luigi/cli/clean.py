@@ -20,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A folder."""
     parser.add_argument("dest", type=Path, metavar="DIR")
     parser.add_argument(
-        "--trash-days", type=float, default=30.0, metavar="N", help="keep trash so long (30)"
+        "--trash-days",
+        type=float,
+        default=30.0,
+        metavar="N",
+        help="keep trash so long (30); 0 empties it",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be removed")
 

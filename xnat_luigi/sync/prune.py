@@ -52,19 +52,26 @@ class Victim:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was done. `edited` were changed here and stay; `kept` sessions still exist."""
+    """What was done. `edited` were changed here and stay; `kept` sessions still exist.
+
+    `dry` says that nothing was, and `refused` why nothing would be.
+    """
 
     removed: tuple[str, ...]
     edited: tuple[str, ...]
     bytes: int
     kept: tuple[str, ...] = ()
+    dry: bool = False
+    refused: str = ""
 
     def to_text(self) -> str:
         """A line for every file, and a sum."""
-        lines = [f"{one}: moved to the trash" for one in self.removed]
+        moved = "would move to the trash" if self.dry else "moved to the trash"
+        lines = [f"{one}: {moved}" for one in self.removed]
         lines += [f"{one}: edited here, left as it is" for one in self.edited]
         lines += [f"{one}: still on the server though not listed, left alone" for one in self.kept]
-        lines.append(f"{len(self.removed)} files, {self.bytes:,} bytes moved to the trash")
+        lines.append(f"{len(self.removed)} files, {self.bytes:,} bytes {moved}")
+        lines += [f"but {self.refused}"] if self.refused else []
         return "\n".join(lines)
 
 
@@ -99,7 +106,7 @@ def prune(
     ------
     TooManyError
         More than the limit; nothing was touched. A look at the list comes first, then a larger
-        limit.
+        limit. With `dry` it is not raised, but told in `refused`.
     XNATConfigError
         The folder holds this project of another server.
     XNATLoginFailedError
@@ -115,7 +122,9 @@ def prune(
     alive = {name for name in sorted(gone) if experiment_exists(conn, None, name)}
     gone -= alive
     victims = [one for one in victims if not (one.session_gone and one.experiment_id in alive)]
-    _refuse_many(victims, state, limit or Limit())
+    refused = _too_many(victims, state, limit or Limit())
+    if refused and not dry:
+        raise TooManyError(f"{refused}; nothing was. Look at the list with --dry-run")
     removed: list[str] = []
     edited: list[str] = []
     size = 0
@@ -134,10 +143,10 @@ def prune(
                         remove_empty((root / path).parent, root)
             if not dry:
                 _forget(state, name, mine, name in gone)
-    return Pruned(tuple(removed), tuple(edited), size, tuple(sorted(alive)))
+    return Pruned(tuple(removed), tuple(edited), size, tuple(sorted(alive)), dry, refused)
 
 
-def _refuse_many(victims: list[Victim], state: State, limit: Limit) -> None:
+def _too_many(victims: list[Victim], state: State, limit: Limit) -> str:
     every = sum(
         len(manifest.entries)
         for name in state.experiments()
@@ -145,12 +154,12 @@ def _refuse_many(victims: list[Victim], state: State, limit: Limit) -> None:
     )
     every += len(list(state.all_gone()))
     most = min(limit.count, int(every * limit.percent / 100))
-    if len(victims) > most:
-        raise TooManyError(
-            f"{len(victims)} of {every} files in {state.root} would be removed and {most} are "
-            f"allowed ({limit.count} files, {limit.percent:g} %): nothing was; look at the list "
-            "with --dry-run and allow more with --max-delete"
-        )
+    if len(victims) <= most:
+        return ""
+    return (
+        f"{len(victims)} of {every} files in {state.root} would be removed and {most} are "
+        f"allowed ({limit.count} files, {limit.percent:g} %): allow more with --max-delete"
+    )
 
 
 def _edited(victims: list[Victim], root: Path) -> set[str]:
