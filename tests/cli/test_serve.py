@@ -86,6 +86,19 @@ def test_taken_port_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> No
     assert "Traceback" not in said
 
 
+def test_a_folder_serves_one_server_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving("--root", str(tmp_path)) as (_, process):
+        assert cli.main(["serve", "--root", str(tmp_path)]) == 2
+        said = capsys.readouterr().err
+        assert f"--root {tmp_path} cannot be used: another stand-in" in said
+        process.kill()
+        process.wait(30)
+    with serving("--root", str(tmp_path)) as (url, _):
+        assert requests.get(f"{url}/data/auth", auth=("admin", "admin"), timeout=10).ok
+
+
 def test_a_port_beyond_all_ports_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["serve", "--port", "80808"])

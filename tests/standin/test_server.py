@@ -134,6 +134,15 @@ def test_a_taken_port_is_an_error_at_once(standin: StandIn) -> None:
     other.stop()
 
 
+def test_a_second_server_in_the_same_folder_is_an_error(standin: StandIn) -> None:
+    with pytest.raises(OSError, match="another stand-in server works in this folder"):
+        StandIn(standin.root)
+    root = standin.root / "inner"
+    for _ in range(2):  # one after the other is what a restart is
+        with StandIn(root):
+            pass
+
+
 def test_stopping_twice_and_without_start() -> None:
     server = StandIn()
     root = server.root

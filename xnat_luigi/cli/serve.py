@@ -67,14 +67,22 @@ def run(arguments: argparse.Namespace) -> int:
             f"{error.name} is missing: pip install 'xnat-luigi[standin]'"
         ) from None
     password = _password(arguments)
-    server = StandIn(
-        arguments.root,
-        arguments.port,
-        {arguments.user: password},
-        host=arguments.host,
-        context=arguments.context,
-        control=arguments.control,
-    )
+    try:
+        server = StandIn(
+            arguments.root,
+            arguments.port,
+            {arguments.user: password},
+            host=arguments.host,
+            context=arguments.context,
+            control=arguments.control,
+        )
+    except OSError as error:
+        from ..exceptions import XNATConfigError
+
+        where = f"--root {arguments.root}" if arguments.root else "the temporary folder"
+        raise XNATConfigError(
+            f"{where} cannot be used: {error.strerror or error}; take another folder"
+        ) from None
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import os
 import shutil
 import socket
+import sqlite3
 import tempfile
 import threading
 import weakref
@@ -37,7 +39,8 @@ class StandIn:
     """A stand-in XNAT server on a loopback port.
 
     Parameters:
-        root: folder for its state; a temporary one, removed at the end, by default.
+        root: folder for its state; a temporary one, removed at the end, by default. One server at a
+            time works in a folder, a second one raises `OSError`.
         port: 0 takes a free one.
         users: login -> password; the first one becomes site administrator.
         context: path prefix such as `/xnat`.
@@ -63,6 +66,7 @@ class StandIn:
         self._temporary = root is None
         self.root = Path(tempfile.mkdtemp(prefix="standin-") if root is None else root)
         self.root.mkdir(parents=True, exist_ok=True)
+        self._hold = _hold(self.root)
         self.host = host
         self.port = port
         self.context = context.rstrip("/")
@@ -236,6 +240,7 @@ class StandIn:
         self.state.end_work()
         self._app.pool.shutdown(wait=True)
         self.state.close()
+        self._hold.close()
         if self._temporary:
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -267,6 +272,25 @@ class StandIn:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _hold(root: Path) -> sqlite3.Connection:
+    """Keeps the folder for one server until it is closed; a killed process gives it back.
+
+    SQLite's own locks serve: they are on every system, and forked children do not inherit them.
+
+    Raises: `OSError` when another server has it.
+    """
+    hold = sqlite3.connect(
+        root / "standin.lock", timeout=0, isolation_level=None, check_same_thread=False
+    )
+    try:
+        hold.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        hold.close()
+        text = "another stand-in server works in this folder"
+        raise OSError(errno.EBUSY, text, str(root)) from None
+    return hold
 
 
 @functools.lru_cache(maxsize=1)
