@@ -108,6 +108,29 @@ def test_what_is_there_is_not_downloaded_again(
     assert place.read_bytes() == b"it ran"
 
 
+def test_what_was_edited_here_moves_to_the_trash_and_is_named(
+    conn: Connection,
+    tmp_path: Path,
+    standin: StandIn,
+    netrc: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "data"
+    download_selected(conn, root, ["P1"])
+    inside = "P1/S1/S1_MR/resources/LOGS/files/log.txt"
+    (root / inside).write_bytes(b"my words")
+    standin.faults.add(Fault(path="LOGS|log.txt", flip=0))
+    assert download_selected(conn, root, ["P1"]).displaced == []
+    assert (root / inside).read_bytes() == b"my words"
+    standin.faults.clear()
+    words = ["download", "--server", standin.url, "--project", "P1", "--dest", str(root)]
+    assert main(words) == 0
+    assert f"{inside}: other than on the server" in capsys.readouterr().err
+    assert (root / inside).read_bytes() == b"it ran"
+    trash = root / ".xnat-luigi" / "trash"
+    assert [one.read_bytes() for one in trash.rglob("log.txt")] == [b"my words"]
+
+
 def test_N12_files_without_a_digest_are_counted(
     conn: Connection, tmp_path: Path, standin: StandIn
 ) -> None:

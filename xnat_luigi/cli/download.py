@@ -75,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if done.unverified:
             print(f"{done.unverified} files have no MD5 on the server: compared by size only")
+    for name in done.displaced:
+        print(f"{name}: other than on the server; it is in .xnat-luigi/trash now", file=sys.stderr)
     for place, reason in done.failed:
         print(f"failed: {place}: {reason}", file=sys.stderr)
     if select and not (done.files or done.kept or done.failed):

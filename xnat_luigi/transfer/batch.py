@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from ..staging.manifest import hash_file
 from ..staging.sweep import sweep
 from .layout import Origin, place
 from .select import Selection, fits
+from .trash import put_aside
 from .zipped import fetch_folder
 
 if TYPE_CHECKING:
@@ -44,13 +46,15 @@ Progress = Callable[[str], None]
 @dataclass
 class Batch:
     """What a download did. `kept` files lay there and were equal, `unverified` ones have no MD5 on
-    the server and were compared by size, `failed` are places and reasons."""
+    the server and were compared by size, `displaced` were in the way, other than the server's, and
+    are in the folder's trash, `failed` are places and reasons."""
 
     sessions: int = 0
     files: int = 0
     bytes: int = 0
     kept: int = 0
     unverified: int = 0
+    displaced: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -198,7 +202,12 @@ def _download(
     missing = [(file, target) for file, target in pairs if not _lies_there(file, target)]
     done.kept += len(pairs) - len(missing)
     path, query = _cheapest(session, [meant[file.resource_id] for file, _ in missing], every)
-    saved = fetch_folder(conn, path, missing, root=root, query=query)
+
+    def displace(target: Path) -> None:
+        put_aside(target, root, time.time())
+        done.displaced.append(str(target.relative_to(root)))
+
+    saved = fetch_folder(conn, path, missing, root=root, query=query, displace=displace)
     done.files += len(saved)
     done.unverified += sum(not file.md5 for file, _ in missing)
     done.bytes += sum(one.size for one in saved)

@@ -25,7 +25,7 @@ from ..exceptions import (
 )
 from ..rest.files.download import open_zip
 from ..rest.records import File
-from ..staging.manifest import Entry, hash_file
+from ..staging.manifest import Entry
 from ..staging.save import Part, Saved, Want, publish
 from ..staging.unpack import Limits, Unpacked, unpack_zip
 from ..uris import Address
@@ -33,7 +33,7 @@ from .layout import Origin
 from .single import fetch_part
 from .standing import Wanted, make_entry
 from .trash import put_aside
-from .zipped import Key, member_key
+from .zipped import Key, holds, member_key
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -266,7 +266,7 @@ class Carrier:
         target = part.want.path
         if not os.path.lexists(target):
             return
-        if part.saved is not None and _holds(target, part.saved):
+        if part.saved is not None and holds(target, part.saved):
             return
         put_aside(target, self.root, self.today())
         self.traffic.displaced.append(target.relative_to(self.root).as_posix())
@@ -275,12 +275,6 @@ class Carrier:
         for part in self._parts:
             part.discard()
         self._parts = []
-
-
-def _holds(target: Path, saved: Saved) -> bool:
-    if target.is_symlink() or not target.is_file() or target.stat().st_size != saved.size:
-        return False
-    return hash_file(target) == saved.md5
 
 
 def _by_key(parcels: Sequence[Parcel], left: Collection[Path]) -> dict[Key, Wanted]:

@@ -9,8 +9,9 @@ digest, and what the zip does not bring is fetched singly.
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from ..exceptions import XNATConnectionError, XNATIntegrityError, XNATUnsafeNameError
 from ..rest.files.download import open_zip
 from ..rest.records import File
+from ..staging.manifest import hash_file
 from ..staging.save import Part, Saved, Want, part_writer, publish
 from ..staging.unpack import Limits, Unpacked, unpack_zip
 from .single import fetch_part, want_of
@@ -25,7 +27,7 @@ from .single import fetch_part, want_of
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["Key", "fetch_folder", "file_key", "member_key", "save_file", "save_zip"]
+__all__ = ["Key", "fetch_folder", "file_key", "holds", "member_key", "save_file", "save_zip"]
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ def fetch_folder(
     *,
     root: Path,
     query: Mapping[str, str] | None = None,
+    displace: Callable[[Path], None] | None = None,
 ) -> list[Saved]:
     """Bring files of a listing to their places, all of them or none.
 
@@ -117,6 +120,9 @@ def fetch_folder(
         Folder below which no symbolic link is followed.
     query : mapping, optional
         What the address needs besides, `all` for example.
+    displace : callable, optional
+        Called, when all has come, with each place where something else lies; without it that is
+        replaced.
 
     Raises
     ------
@@ -140,6 +146,9 @@ def fetch_folder(
             missing = [pair for pair in wanted if pair[1] not in brought]
         for file, target in missing:
             parts.append(fetch_part(conn, file, target, root=root))
+        if displace is not None:
+            for target in _in_the_way(parts):
+                displace(target)
         saved = publish(parts)
         _tell_unverified(files_path, [file for file, _ in wanted])
         return saved
@@ -147,6 +156,21 @@ def fetch_folder(
         for part in parts:
             part.discard()
         raise
+
+
+def _in_the_way(parts: Iterable[Part]) -> Iterator[Path]:
+    """Places where something else lies than what is to come there."""
+    for part in parts:
+        target = part.want.path
+        if os.path.lexists(target) and not (part.saved and holds(target, part.saved)):
+            yield target
+
+
+def holds(target: Path, saved: Saved) -> bool:
+    """Say whether these bytes lie at a place already."""
+    if target.is_symlink() or not target.is_file() or target.stat().st_size != saved.size:
+        return False
+    return hash_file(target) == saved.md5
 
 
 def _tell_unverified(files_path: str, files: Sequence[File]) -> None:
