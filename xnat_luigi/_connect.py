@@ -54,7 +54,8 @@ def connect(
     server : str
         Its address, with `http://` or `https://`, and with its context path if it has one.
     user, password : str, optional
-        The login. A user alone is asked for the password on the console. Without a user the
+        The login. A user alone is asked for the password on the console, and where there is none,
+        the environment and the netrc file are looked into. Without a user the
         environment and the netrc file are looked into (`connection.credentials`); when they know
         nothing, the session is a guest's.
     verify : bool or str
@@ -248,7 +249,9 @@ def _find_login(
     netrc_file: str | os.PathLike[str] | None,
 ) -> Credentials | None:
     if user and password is None:
-        return Credentials(user, getpass.getpass(f"Password of {user} at {server}: "), "prompt")
+        # Where nobody can be asked (cron, a notebook's worker), the files may know.
+        with contextlib.suppress(EOFError):
+            return Credentials(user, getpass.getpass(f"Password of {user} at {server}: "), "prompt")
     return find_credentials(server, user=user, password=password, netrc_file=netrc_file)
 
 

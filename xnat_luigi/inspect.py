@@ -18,6 +18,9 @@ class Inspect:
     def __init__(self, xnat_session: Any) -> None:
         self._session = xnat_session
 
+    def __repr__(self) -> str:
+        return f"<Inspect of {self._session.server}>"
+
     @property
     def xnat_session(self) -> Any:
         """The session it asks."""

@@ -563,6 +563,9 @@ class Prearchive:
         self._session = xnat_session
         self._caching: bool | None = None
 
+    def __repr__(self) -> str:
+        return f"<Prearchive of {self._session.server}>"
+
     @property
     def xnat_session(self) -> Any:
         """The session it belongs to."""

@@ -63,6 +63,9 @@ class Services:
     def __init__(self, xnat_session: Any) -> None:
         self._session = xnat_session
 
+    def __repr__(self) -> str:
+        return f"<Services of {self._session.server}>"
+
     @property
     def xnat_session(self) -> Any:
         """The session it belongs to."""

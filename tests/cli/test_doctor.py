@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +140,16 @@ def test_the_netrc_file_in_question_is_named(
     status, shown = doctor(standin, capsys)
     assert status == 2
     assert f"there is no netrc file {netrc}; NETRC names it" in shown
+
+
+def test_verbose_says_every_request(
+    standin: StandIn, netrc: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("xnat_luigi")
+    before = logger.level
+    try:
+        assert main(["doctor", "--server", standin.url, "-v"]) == 0
+    finally:
+        logger.setLevel(before)
+    assert f"GET {standin.url}/xapi/siteConfig/buildInfo: 200" in caplog.text
+    assert "password" not in caplog.text

@@ -61,6 +61,27 @@ def test_S004_S009_a_user_alone_is_asked_for_the_password(
     assert standin.url in asked[0]
 
 
+def test_S004_without_a_console_the_files_are_looked_into(
+    standin: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(text: str = "") -> str:
+        raise EOFError
+
+    monkeypatch.setattr(getpass, "getpass", nobody)
+    home = tmp_path / "desk"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(XNATConfigError, match=r"no password for user 'admin' at .*\.netrc"):
+        xnat.connect(standin.url, user="admin")
+    netrc = home / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login admin password admin\n")
+    netrc.chmod(0o600)
+    with xnat.connect(standin.url, user="admin", no_parse_model=True) as session:
+        assert session.logged_in_user == "admin"
+        assert repr(session.services) == f"<Services of {standin.url}>"
+        assert repr(session.prearchive) == f"<Prearchive of {standin.url}>"
+
+
 def test_S008_another_netrc_file(standin: StandIn, connect: Connect, tmp_path: Path) -> None:
     file = tmp_path / "other"
     file.write_text("machine 127.0.0.1 login reader password reader\n")

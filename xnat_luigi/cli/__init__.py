@@ -126,7 +126,11 @@ def _add_common(parser: argparse.ArgumentParser, *, default: bool) -> None:
     """Options that may stand before or after the command's name, and after its verb."""
     missing = None if default else argparse.SUPPRESS
     parser.add_argument(
-        "-v", "--verbose", action="count", default=0 if default else missing, help="say more"
+        "-v",
+        "--verbose",
+        action="count",
+        default=0 if default else missing,
+        help="say every request; twice: what the libraries say as well",
     )
     parser.add_argument(
         "--debug",
@@ -143,6 +147,8 @@ def _load(module: str) -> Command:
 def _set_up_logging(arguments: argparse.Namespace) -> None:
     level = {0: logging.WARNING, 1: logging.INFO}.get(arguments.verbose, logging.DEBUG)
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    if arguments.verbose:
+        logging.getLogger("xnat_luigi").setLevel(logging.DEBUG)
 
 
 def _leave_on_sigterm() -> None:

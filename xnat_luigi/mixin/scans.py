@@ -129,7 +129,24 @@ class ImageScanData(XNATBaseObject):
         data_dir: str | Path | None = None,
         method: str = "tgz_file",
     ) -> Any:
-        """Make a resource and return it, see `owners.make_resource`."""
+        """Make a resource and return it; upload a folder into it if one is given.
+
+        Parameters
+        ----------
+        label : str
+            Letters, digits, `_`, `-` and `.`, and not digits only.
+        format : str, optional
+            What kind of files it holds, `NIFTI` for example.
+        data_dir : path, optional
+            A folder to upload.
+        method : str, optional
+            How: `per_file`, `tar_memory`, `tgz_memory`, `tar_file` or `tgz_file` (the default).
+
+        Raises
+        ------
+        XNATConflictError
+            There is a resource of that label.
+        """
         return make_resource(self, label, format, data_dir, method)
 
     def download(self, path: str | Path, verbose: bool = True) -> str:

@@ -458,7 +458,8 @@ def remove_empty(folder: Path, root: Path) -> None:
 
 
 def _explained(what: str, path: Path | str, error: OSError) -> XNATIOError:
-    advice = _PERMANENT.get(error.errno or 0, "see the cause")
-    explained = XNATIOError(f"{what} {path} failed: {error.strerror or error}; {advice}")
+    advice = _PERMANENT.get(error.errno or 0, "")
+    text = f"{what} {path} failed: {error.strerror or error}"
+    explained = XNATIOError(f"{text}; {advice}" if advice else text)
     explained.errno = error.errno
     return explained
