@@ -114,3 +114,12 @@ def test_what_is_stale_says_why(standin: StandIn, ask: Ask, tmp_path: Path) -> N
     assert lines[-1] == "4 results: 3 current, 1 stale"
     assert "input dicom has changed: 1.dcm differs" in lines[0]
     assert lines[0].startswith("shown.Sizes of scan 1 of XNAT_E")
+
+
+def test_a_project_that_is_not_there_is_no_pipeline_without_results(
+    ask: Ask, standin: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask()
+    words = ["results", "--module", "shown_steps", "shown.AllSums", "--server", standin.url]
+    assert main([*words, "--project", "NOPE"]) == 3
+    assert "there is no project 'NOPE' that admin can see" in capsys.readouterr().err
