@@ -174,9 +174,28 @@ def test_a_project_of_another_server_is_never_mixed_in_nor_pruned(
         plan.make(found, root)
     with pytest.raises(XNATConfigError):
         prune(conn, replace(found, ids=frozenset()), root, limit=ALL)
-    moved = standin.url.replace("http://", "https://").rsplit(":", 1)[0]
-    plan.make(replace(found, server=moved), root)  # only the scheme and the port are new
     assert len(tree(root)) == 10
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "same"),
+    [
+        ("http://x.org", "https://x.org", True),
+        ("http://x.org:80", "https://X.org:443/", True),
+        ("http://x.org:8080", "http://x.org:8080/", True),
+        ("http://127.0.0.1:8191", "http://127.0.0.1:8193", False),
+        ("http://x.org", "http://x.org:8080", False),
+        ("http://x.org:8080", "https://x.org:8080/xnat", False),
+    ],
+)
+def test_a_test_server_is_but_a_port_away(root: Path, known: str, now: str, same: bool) -> None:
+    state = State(root, "P1")
+    state.bind(known)
+    if same:
+        state.check_server(now)
+        return
+    with pytest.raises(XNATConfigError, match=r"write it into .*servers/P1"):
+        state.check_server(now)
 
 
 def test_two_projects_in_one_folder_cannot_take_each_others_places(

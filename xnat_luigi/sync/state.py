@@ -34,9 +34,12 @@ STATE = ".xnat-luigi"
 SEEN = "session.json"
 
 
-def _name(server: str) -> tuple[str, str]:
+def _name(server: str) -> tuple[str, int, str]:
+    """Host, port (0 for that of http or https) and path: a test server is but a port away."""
     parts = urlsplit(server)
-    return (parts.hostname or "").lower(), parts.path.rstrip("/")
+    port = parts.port or 0
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return (parts.hostname or "").lower(), 0 if port == usual else port, parts.path.rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class State:
         Raises
         ------
         XNATConfigError
-            The project here is of a server with another name. Scheme and port may differ.
+            The project here is of a server with another name or port. http and https, each at
+            its usual port, are one server.
         """
         path = self._server_file
         try:
@@ -89,7 +93,8 @@ class State:
         if known and _name(known) != _name(server):
             raise XNATConfigError(
                 f"{self.root} holds project {self.project} of {known}, not of {server}: choose "
-                f"another destination, or, if that server only has a new name, write it into {path}"
+                "another destination, or, if that server only has a new address, write it into "
+                f"{path}"
             )
 
     def bind(self, server: str) -> None:
