@@ -92,6 +92,7 @@ def test_options_win_over_the_file(shell: Shell) -> None:
         ('digests = "sizes"', "'sizes', did you mean 'size'?"),
         ('layout = "{sesion}/{path}"', "unknown field {sesion}, did you mean {session}?"),
         ('layout = "{session}"', "it must end with {path}"),
+        ('layout = "falt"', "did you mean flat?"),
         ('[select]\nsince = "1.2.2024"', "no date like 2024-02-01"),
         ("[select]\nsessions = 7", "sessions: a list of texts is due"),
         ('deep = "1/x"', "a part like 1/30 is due"),
@@ -228,6 +229,10 @@ def test_a_sample_is_a_share(shell: Shell) -> None:
     assert shell("verify", str(shell.root), "--sample", "200%") == 2
     assert shell("verify", str(shell.root), "--sample", "50%", "--json") == 0
     assert int(str(shell.json()["files"])) < 30
+    assert shell("verify", str(shell.root), "--sample", "0.0000001%") == 0
+    assert "0 files (a sample: 0 of 12 resources)" in shell.out
+    assert shell("verify", str(shell.root)) == 0
+    assert "sample" not in shell.out
 
 
 def test_prune_takes_what_is_gone_into_the_trash_and_clean_empties_it(shell: Shell) -> None:

@@ -96,7 +96,7 @@ def test_T4_odd_names_are_kept_as_they_are(path: str) -> None:
 @pytest.mark.parametrize(
     ("layout", "said"),
     [
-        ("documentd", "must end with {path}"),
+        ("documentd", "did you mean documented?"),
         ("{sesion}/{path}", "unknown field {sesion}, did you mean {session}?"),
         ("{session}", "must end with {path}"),
         ("{path}/{session}", "must end with {path}"),

@@ -31,6 +31,7 @@ class Verdict:
 
     `unreadable` are manifests that are damaged: what they vouched for is not known any more and
     will be looked at again by the next sync. `unfinished` are sessions that no sync has ended.
+    Of `every` resource so many `resources` were looked at.
     """
 
     files: int
@@ -39,6 +40,8 @@ class Verdict:
     unreadable: tuple[str, ...] = ()
     seconds: float = 0.0
     unfinished: tuple[str, ...] = ()
+    resources: int = 0
+    every: int = 0
 
     @property
     def exit_status(self) -> int:
@@ -56,8 +59,10 @@ class Verdict:
         lines = [f"{one.path}: {one.kind}, {one.detail}" for one in self.damages]
         lines += [f"{one}: a damaged manifest" for one in self.unreadable]
         lines += [f"{one}, sync it again" for one in self.unfinished]
+        share = f" (a sample: {self.resources} of {self.every} resources)"
+        part = share if self.resources < self.every else ""
         lines.append(
-            f"{self.files} files, {self.bytes:,} bytes in {self.seconds:.1f} s: "
+            f"{self.files} files{part}, {self.bytes:,} bytes in {self.seconds:.1f} s: "
             + (f"{len(lines)} not right" if lines else "all right")
         )
         return "\n".join(lines)
@@ -113,6 +118,7 @@ def verify_tree(
     begin = time.monotonic()
     dice = random.Random(seed)
     paths = [path for one in wanted for path in _manifests(root / STATE / "manifests" / one)]
+    every = len(paths)
     if sample < 1:
         paths = [path for path in paths if dice.random() < sample]
 
@@ -142,7 +148,9 @@ def verify_tree(
         for one in wanted
         for name, count in State(root, one).unfinished()
     )
-    return Verdict(files, size, tuple(damages), tuple(unreadable), seconds, unfinished)
+    return Verdict(
+        files, size, tuple(damages), tuple(unreadable), seconds, unfinished, len(paths), every
+    )
 
 
 def _learn(path: Path, read: Manifest, fresh: Manifest, root: Path) -> None:

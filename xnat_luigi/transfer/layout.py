@@ -112,6 +112,8 @@ def check_layout(layout: str) -> str:
         fault = f"unknown field {{{unknown[0]}}}" + (
             f", did you mean {{{close[0]}}}?" if close else ""
         )
+    elif not names and (near := difflib.get_close_matches(layout, LAYOUTS, n=1)):
+        fault = f"did you mean {near[0]}?"
     elif not template.endswith("{path}") or names.count("path") != 1:
         fault = "it must end with {path}"
     elif re.search(r"[{}]", _FIELD.sub("", template)) or template.startswith("/"):
