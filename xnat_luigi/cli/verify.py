@@ -13,8 +13,8 @@ HELP = """Compares a synced folder with its manifests; asks no server.
     xnat-luigi verify /data --deep --sample 5%
 
 Files whose size, time and inode have not changed cost one look; all others are hashed, as all are
-with --deep. Ends with 7 when files are missing or damaged (see `xnat-luigi repair`), with 10 when
-some were only edited.
+with --deep. Ends with 7 when files are missing or damaged (see `xnat-luigi repair`) or a session
+did not come whole (sync it again), with 10 when some were only edited.
 """
 
 
