@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any
 
 from . import uris
+from .core.session import OfSession
 from .exceptions import XNATNotFoundError, XNATResponseError
 from .rest.answers import cell, read_table
 
 __all__ = ["Inspect"]
 
 
-class Inspect:
+class Inspect(OfSession):
     """Looks through what can be searched on a server (wire contract B 9)."""
-
-    def __init__(self, xnat_session: Any) -> None:
-        self._session = xnat_session
-
-    def __repr__(self) -> str:
-        return f"<Inspect of {self._session.server}>"
-
-    @property
-    def xnat_session(self) -> Any:
-        """The session it asks."""
-        return self._session
 
     def _column(self, path: str, column: str) -> list[str]:
         conn = self._session.connection

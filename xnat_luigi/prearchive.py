@@ -15,6 +15,7 @@ from .core import XNATBaseObject
 from .core.making import show_experiment
 from .core.named import Named
 from .core.reader import RemoteFile, read_header
+from .core.session import OfSession
 from .exceptions import (
     XNATConflictError,
     XNATNotFoundError,
@@ -556,20 +557,12 @@ class PrearchiveFile(_Waiting):
         return str(path)
 
 
-class Prearchive:
+class Prearchive(OfSession):
     """The prearchive of a server; it is asked anew at every call (S-231)."""
 
     def __init__(self, xnat_session: Any) -> None:
-        self._session = xnat_session
+        super().__init__(xnat_session)
         self._caching: bool | None = None
-
-    def __repr__(self) -> str:
-        return f"<Prearchive of {self._session.server}>"
-
-    @property
-    def xnat_session(self) -> Any:
-        """The session it belongs to."""
-        return self._session
 
     @property
     def caching(self) -> bool:

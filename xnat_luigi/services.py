@@ -14,6 +14,7 @@ from typing import IO, Any, NamedTuple
 from . import uris
 from .core import XNATBaseObject, local_path
 from .core.making import show_experiment
+from .core.session import OfSession
 from .exceptions import XNATConflictError, XNATResponseError, XNATValueError
 from .prearchive import PrearchiveSession, name_of
 from .rest import prearchive as rows
@@ -57,19 +58,8 @@ class TokenResult(NamedTuple):
         return f"TokenResult(alias={self.alias!r}, secret=...)"
 
 
-class Services:
+class Services(OfSession):
     """What a server does besides keeping objects."""
-
-    def __init__(self, xnat_session: Any) -> None:
-        self._session = xnat_session
-
-    def __repr__(self) -> str:
-        return f"<Services of {self._session.server}>"
-
-    @property
-    def xnat_session(self) -> Any:
-        """The session it belongs to."""
-        return self._session
 
     # Import -------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["SessionLike", "external_url", "local_path", "session_of"]
+__all__ = ["OfSession", "SessionLike", "external_url", "local_path", "session_of"]
 
 
 class SessionLike(Protocol):
@@ -100,3 +100,18 @@ def external_url(
     if scheme:
         url = scheme + "://" + url.partition("://")[2]
     return url
+
+
+class OfSession:
+    """What a session offers besides objects: `services`, `prearchive`, `inspect`."""
+
+    def __init__(self, xnat_session: Any) -> None:
+        self._session = xnat_session
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._session.server}>"
+
+    @property
+    def xnat_session(self) -> Any:
+        """The session it belongs to."""
+        return self._session
