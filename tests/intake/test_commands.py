@@ -226,7 +226,10 @@ def test_a_project_that_is_not_there_is_no_quiet_night(
     assert "there is no project 'NOPE' that admin can see" in capsys.readouterr().err
 
 
-def test_a_server_that_does_not_answer_is_status_five(line: Line, here: Path, capsys: Text) -> None:
+def test_a_server_that_does_not_answer_is_status_five(
+    line: Line, here: Path, capsys: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XNAT_LUIGI_ATTEMPTS", "1")
     words = ["--server", "http://127.0.0.1:9", "--project", "P1"]
     assert cli.main(["intake", "run", str(line.made.folder), *words]) == 5
     told = capsys.readouterr()
