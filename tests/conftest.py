@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -9,6 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from xnat_luigi.standin import StandIn
+
+
+def pytest_configure() -> None:
+    """Ctrl-C works here and in child processes, also where a shell started us in the background.
+
+    Such a shell has interrupts ignored, and children inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
