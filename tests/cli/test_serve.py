@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,3 +120,14 @@ def test_control_is_for_this_machine_only() -> None:
         here = url.replace("0.0.0.0", "127.0.0.1")
         assert requests.get(f"{here}/standin/", timeout=10).status_code == 404
         assert requests.get(f"{here}/data/auth", auth=("admin", "secret"), timeout=10).ok
+
+
+def test_a_start_that_fails_leaves_signals_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        status = cli.main(["serve", "--port", str(taken.getsockname()[1])])
+    assert status == 2
+    assert "take another --port" in capsys.readouterr().err
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before

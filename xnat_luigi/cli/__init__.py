@@ -8,12 +8,14 @@ A command is a module of this package with `NAME`, `HELP`, `add_arguments(parser
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 from .. import __version__
@@ -70,10 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return USAGE
     _set_up_logging(arguments)
-    _leave_on_sigterm()
     command = _load(arguments.command.replace("-", "_"))
     try:
-        return command.run(arguments)
+        with _leaving_on_sigterm():
+            return command.run(arguments)
     except KeyboardInterrupt:
         print("xnat-luigi: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -151,16 +153,21 @@ def _set_up_logging(arguments: argparse.Namespace) -> None:
         logging.getLogger("xnat_luigi").setLevel(logging.DEBUG)
 
 
-def _leave_on_sigterm() -> None:
+@contextlib.contextmanager
+def _leaving_on_sigterm() -> Iterator[None]:
     """SIGTERM becomes an ordinary exit, so that part files, locks and the login are given back."""
 
     def leave(signum: int, frame: object) -> None:
         raise SystemExit(TERMINATED)
 
-    try:
-        signal.signal(signal.SIGTERM, leave)
-    except ValueError:  # not in the main thread (somebody calls main() from theirs): leave it alone
+    if threading.current_thread() is not threading.main_thread():
+        yield  # somebody calls main() from a thread of theirs: leave signals alone
         return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _report(error: Exception) -> int:

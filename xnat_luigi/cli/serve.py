@@ -84,10 +84,12 @@ def run(arguments: argparse.Namespace) -> int:
             f"{where} cannot be used: {error.strerror or error}; take another folder"
         ) from None
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    _start(server, arguments)
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
+        _start(server, arguments)
         if arguments.sample:
             from ..standin.sample import fill
 
@@ -98,6 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
             pass
     finally:
         server.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
 
 
@@ -121,7 +125,6 @@ def _start(server: StandIn, arguments: argparse.Namespace) -> None:
     try:
         server.start()
     except OSError as error:
-        server.stop()
         from ..exceptions import XNATConfigError
 
         raise XNATConfigError(
