@@ -71,7 +71,7 @@ class TestAssessor(RemoteContract):
 
 
 class TestResource(RemoteContract):
-    methods = ("fork", "forkserver")
+    methods = ("fork", "spawn")
 
     @pytest.fixture
     def present(self, archive: StandIn) -> Any:
