@@ -105,7 +105,7 @@ def test_a_body_that_breaks_off_does_no_harm(own_site: Site, standin: StandIn) -
     conn = socket.create_connection((parts.hostname, parts.port or 80), 5)
     conn.sendall(head.encode() + b"x" * 1000)
     conn.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60  # a busy machine notices late
     while list((standin.root / "tmp").iterdir()) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert list((standin.root / "tmp").iterdir()) == []
