@@ -315,7 +315,7 @@ def test_D1_a_journal_that_cannot_be_written_leaves_no_part_behind(many: Room) -
     places = {file.path: many.root / file.path for file in many.listing}
     places["0.dcm"].parent.mkdir(parents=True)
     places["0.dcm"].write_bytes(b"mine")
-    wanted = [Wanted(file, places[file.path], displace=True) for file in many.listing]
+    wanted = [Wanted(file, places[file.path], file.path, displace=True) for file in many.listing]
     carrier = Carrier(many.conn, many.root, journal=fail)
     with pytest.raises(XNATIOError, match="the disk is full"):
         carrier.bring([Parcel(many.origin, tuple(wanted), tuple(many.listing))])

@@ -59,7 +59,7 @@ USER_AGENT = (
     f"python-requests/{requests.__version__}"
 )
 """names the client in detail (S-017); XNAT would treat what looks like a browser as one (A 1.3)"""
-CHUNK = 512 * 1024
+CHUNK = 1024 * 1024
 
 _EXPIRATION = re.compile(r'SESSION_EXPIRATION_TIME="?(\d+),(\d+)"?')
 _SECRET = re.compile(r"(/tokens/(?:in)?validate/|;jsessionid=).*", re.IGNORECASE)

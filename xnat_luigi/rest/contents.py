@@ -62,14 +62,14 @@ def make_file(row: dict[str, str]) -> File:
         raise XNATResponseError(f"the server lists the file {uri[:200]!r}, which has no path")
     return File(
         path=inside.group(1),
-        size=number(cell(row, "Size")),
-        digest=cell(row, "digest").strip().lower(),
+        size=number(row.get("Size", "")),
+        digest=row.get("digest", "").strip().lower(),
         uri=uri,
-        resource_label=cell(row, "collection"),
-        resource_id=cell(row, "cat_ID"),
-        format=cell(row, "file_format"),
-        content=cell(row, "file_content"),
-        tags=cell(row, "file_tags"),
+        resource_label=row.get("collection", ""),
+        resource_id=row.get("cat_ID", ""),
+        format=row.get("file_format", ""),
+        content=row.get("file_content", ""),
+        tags=row.get("file_tags", ""),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -154,7 +155,7 @@ class File:
     content: str = ""
     tags: str = ""
 
-    @property
+    @cached_property
     def md5(self) -> str:
         """The digest if it is an MD5, "" if there is none or the site takes another (A 6.2)."""
         return self.digest if _MD5.fullmatch(self.digest) else ""

@@ -11,13 +11,14 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import itertools
 import os
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from ..exceptions import XNATIntegrityError, XNATIOError, XNATUnsafeNameError
 
@@ -44,6 +45,8 @@ LONGEST_NAME = 255
 SYNC_TOGETHER = 4
 EARLY = 256 * 1024
 """bytes from which on the disk is told to begin with a file before it has to be done"""
+_numbers = itertools.count(secrets.randbits(32))
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 _PERMANENT = {
     errno.ENOSPC: "the disk is full: make room and run again",
     errno.EDQUOT: "the disk quota is used up: make room and run again",
@@ -56,8 +59,7 @@ _PERMANENT = {
 }
 
 
-@dataclass(frozen=True)
-class Saved:
+class Saved(NamedTuple):
     """A file under its final name, or a proven part of it: size in bytes, MD5 in hex."""
 
     path: Path
@@ -67,8 +69,7 @@ class Saved:
     inode: int = 0
 
 
-@dataclass(frozen=True)
-class Want:
+class Want(NamedTuple):
     """Where bytes shall go and what they must be; None means not known."""
 
     path: Path
@@ -95,11 +96,12 @@ def _pid_namespace() -> str:
     return os.readlink("/proc/self/ns/pid")
 
 
-def part_path(target: Path) -> Path:
-    """A fresh name beside a target, `.NAME.PID-MACHINE-RANDOM.part`, no longer than allowed."""
-    unique = f".{os.getpid():x}-{machine()}-{secrets.token_hex(4)}{PART_SUFFIX}"
-    name = os.fsencode(target.name)[: LONGEST_NAME - len(unique) - 1]
-    return target.with_name("." + name.decode("utf-8", "ignore") + unique)
+def part_path(target: Path) -> str:
+    """A fresh name beside a target, `.NAME.PID-MACHINE-NUMBER.part`, no longer than allowed."""
+    folder, name = os.path.split(os.fspath(target))
+    unique = f".{os.getpid():x}-{machine()}-{next(_numbers) & 0xFFFFFFFF:08x}{PART_SUFFIX}"
+    short = os.fsencode(name)[: LONGEST_NAME - len(unique) - 1].decode("utf-8", "ignore")
+    return os.path.join(folder, f".{short}{unique}")
 
 
 def make_folder(folder: Path, root: Path | None = None) -> None:
@@ -147,7 +149,7 @@ class Part:
         Most bytes that are accepted; a known size is always the limit.
     root : Path or None
         Folder below which no symbolic link is followed.
-    folders : set of Path or None
+    folders : set of str or None
         Folders made and checked a moment ago by the same caller; grows.
 
     Raises
@@ -164,23 +166,28 @@ class Part:
         *,
         limit: int | None = None,
         root: Path | None = None,
-        folders: set[Path] | None = None,
+        folders: set[str] | None = None,
     ) -> None:
         self.want = want
         self.size = 0
         self.saved: Saved | None = None
         self._hash = hashlib.md5(usedforsecurity=False)
         self._limit = want.size if want.size is not None else limit
-        if folders is None or want.path.parent not in folders:
+        self._part = part_path(want.path)
+        folder = os.path.dirname(self._part)
+        if folders is None or folder not in folders:
             make_folder(want.path.parent, root)
             if folders is not None:
-                folders.add(want.path.parent)
-        self.path = part_path(want.path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+                folders.add(folder)
         try:
-            self._file: int | None = os.open(self.path, flags, 0o666)
+            self._file: int | None = os.open(self._part, _FLAGS, 0o666)
         except OSError as error:
             raise _explained("writing", want.path, error) from error
+
+    @property
+    def path(self) -> Path:
+        """Its own name."""
+        return Path(self._part)
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Append bytes; all of them or an error."""
@@ -193,10 +200,10 @@ class Part:
         if self._file is None:
             raise XNATIOError(f"{self.want.path}: this part was closed already")
         self._hash.update(chunk)
-        left = memoryview(chunk)
         try:
-            while left:
-                left = left[os.write(self._file, left) :]
+            count = os.write(self._file, chunk)
+            while count < len(chunk):
+                count += os.write(self._file, memoryview(chunk)[count:])
         except OSError as error:
             self.discard()
             raise _explained("writing", self.want.path, error) from error
@@ -229,7 +236,14 @@ class Part:
             with contextlib.suppress(OSError):
                 os.close(file)
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            os.unlink(self._part)
+
+    def rename(self) -> Saved:
+        """Give the proven part its final name, of which the disk is not told yet."""
+        if self.saved is None:
+            raise XNATIOError(f"{self.want.path}: the part was never finished")
+        os.replace(self._part, str(self.want.path))
+        return self.saved
 
 
 def _fault(want: Want, size: int, md5: str) -> str:
@@ -284,17 +298,13 @@ def publish(parts: Sequence[Part], *, durable: bool = True, folders: bool = True
         caller ends with `sync_all`.
     """
     done: list[Saved] = []
-    changed = {part.want.path.parent for part in parts}
     try:
         if durable:
             _sync_files([part.path for part in parts])
         for part in parts:
-            if part.saved is None:
-                raise XNATIOError(f"{part.want.path}: the part was never finished")
-            os.replace(part.path, part.want.path)
-            done.append(part.saved)
+            done.append(part.rename())
         if durable and folders:
-            for folder in sorted(changed):
+            for folder in sorted({part.want.path.parent for part in parts}):
                 _sync(folder)
     except OSError as error:
         left = parts[len(done) :] or parts
@@ -375,7 +385,8 @@ def _sync_files(paths: Sequence[Path]) -> None:
             _sync(path)
         return
     # One call does for a whole file system; parts of one publication may lie on several.
-    for device, path in {path.parent.stat().st_dev: path for path in paths}.items():
+    folders = {path.parent: path for path in paths}
+    for device, path in {at.stat().st_dev: path for at, path in folders.items()}.items():
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if together(file) != 0:

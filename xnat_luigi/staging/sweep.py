@@ -7,11 +7,12 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .save import machine
 
-__all__ = ["find_leftovers", "find_parts", "sweep"]
+__all__ = ["Inside", "find_leftovers", "find_parts", "look_inside", "sweep"]
 
 _PART = re.compile(r"^\.(.*)\.([0-9a-f]+)-([0-9a-f]{8})-[0-9a-f]{8}\.part$", re.DOTALL)
 DAY = 86400.0
@@ -37,19 +38,37 @@ def sweep(
     return gone
 
 
-def find_leftovers(folder: Path) -> dict[str, list[Path]]:
-    """Parts that dead processes of this machine left in one folder, by the name they were to get.
+@dataclass
+class Inside:
+    """What lies in a folder: all names, casefolded, and the leftovers by the name they were to get.
 
-    One of them may hold all bytes: it lacked only its name when its process was killed. (Names so
-    long that a part could not hold them whole are not found by their name.)
+    A leftover is a part of a dead process of this machine. It may hold all bytes and have lacked
+    only its name when its process was killed. (Names so long that a part could not hold them whole
+    are not found by their name.)
     """
-    found: dict[str, list[Path]] = {}
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-        for entry in entries:
-            match = _PART.match(entry.name) if entry.name.endswith(".part") else None
-            if match and _is_dead(match[2], match[3]):
-                found.setdefault(match[1], []).append(Path(entry.path))
+
+    names: set[str] = field(default_factory=set)
+    leftovers: dict[str, list[Path]] = field(default_factory=dict)
+
+
+def look_inside(folder: Path) -> Inside:
+    """Look into one folder; one that is not there holds nothing."""
+    found = Inside()
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return found
+    found.names.update(name.casefold() for name in names)
+    for name in names:
+        match = _PART.match(name) if name.endswith(".part") else None
+        if match and _is_dead(match[2], match[3]):
+            found.leftovers.setdefault(match[1], []).append(folder / name)
     return found
+
+
+def find_leftovers(folder: Path) -> dict[str, list[Path]]:
+    """The leftovers of `Inside`."""
+    return look_inside(folder).leftovers
 
 
 def find_parts(root: Path, now: float) -> Iterator[tuple[Path, float]]:

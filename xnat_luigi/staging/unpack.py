@@ -26,7 +26,7 @@ _LOCAL = Struct("<HHHHHIIIHH")
 _CENTRAL = Struct("<HHHHHHIIIHHHHHII")
 _END = Struct("<HHHHIIH")
 _MOST_32 = 0xFFFFFFFF
-_PIECE = 512 * 1024
+_PIECE = 1024 * 1024
 _ENCRYPTED = 0x2041  # encrypted, strongly encrypted, masked directory
 _DESCRIPTOR = 0x0008
 _UTF8 = 0x0800
@@ -231,9 +231,9 @@ class _Unpacking:
         self.taken = taken
         self.proven = proven
         self.members: dict[bytes, _Member] = {}
-        self.targets: set[Path] = set()
+        self.targets: set[str] = set()
         self.total = 0
-        self.folders: set[Path] = set()
+        self.folders: set[str] = set()
 
     def run(self) -> None:
         while (mark := self.stream.exactly(4)) == b"PK\3\4":
@@ -258,16 +258,17 @@ class _Unpacking:
                 digest.update(piece)
             self.done.append(Unpacked(member.name, None, "unwanted", size, digest.hexdigest()))
             return
-        if want.path in self.targets:
-            raise XNATUnsafeNameError(f"two members go to {want.path}: nothing of it was written")
-        self.targets.add(want.path)
+        target = str(want.path)
+        if target in self.targets:
+            raise XNATUnsafeNameError(f"two members go to {target}: nothing of it was written")
+        self.targets.add(target)
         self._write(member, want)
 
     def _write(self, member: _Member, want: Want) -> None:
         part = Part(Want(want.path), root=self.root, folders=self.folders)
         self.done.append(Unpacked(member.name, part))
         size = 0
-        for piece in self._content(member):
+        for piece in self._content(member, proven=bool(want.md5)):
             size += len(piece)
             if want.size is None or size <= want.size:
                 part.write(piece)  # what is longer than due is read to its end but not kept
@@ -317,10 +318,12 @@ class _Unpacking:
             _refuse(f"does not say how long {name!r} is: it cannot be read as a stream")
         return 0
 
-    def _content(self, member: _Member) -> Iterator[bytes | memoryview]:
+    def _content(self, member: _Member, *, proven: bool = False) -> Iterator[bytes | memoryview]:
+        """The bytes of a member; `proven` if a digest proves more than the zip's CRC could."""
         crc = size = 0
         pieces = self._stored(member) if member.method == 0 else self._inflated(member)
         described = bool(member.flags & _DESCRIPTOR) and member.method == 8
+        needs_crc = described or not proven
         most = self.limits.member_bytes
         if not described:
             most = min(most, member.size)
@@ -329,11 +332,12 @@ class _Unpacking:
             self.total += len(piece)
             if size > most or self.total > self.limits.total_bytes:
                 _refuse(f"holds more than it may in {member.name!r}: {size} bytes and more")
-            crc = zlib.crc32(piece, crc)
+            if needs_crc:
+                crc = zlib.crc32(piece, crc)
             yield piece
         if member.flags & _DESCRIPTOR:
             self._descriptor(member, crc, size)
-        if (crc, size) != (member.crc, member.size):
+        if size != member.size or (needs_crc and crc != member.crc):
             _refuse(f"is damaged in {member.name!r}: CRC or length do not fit")
 
     def _stored(self, member: _Member) -> Iterator[memoryview]:

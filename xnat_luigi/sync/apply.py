@@ -348,8 +348,8 @@ def _with_partial(old: Manifest | None, partial: list[Entry]) -> Manifest | None
 def _sweep(run: _Run, session: Experiment, done: Sequence[Fetched]) -> None:
     """Remove what killed runs left of this session: its folders only, not all of a large tree."""
     root = run.plan.root
-    folders = {(root / entry.path).parent for one in done for entry in one.manifest.entries}
-    for folder in (*folders, run.state.folder(session.id)):
+    names = {entry.path.rpartition("/")[0] for one in done for entry in one.manifest.entries}
+    for folder in (*(root / name for name in sorted(names)), run.state.folder(session.id)):
         for parts in find_leftovers(folder).values():
             for part in parts:
                 remove_file(part)

@@ -26,14 +26,14 @@ from ..exceptions import (
 from ..rest.files.download import open_zip
 from ..rest.records import File
 from ..staging.manifest import Entry
-from ..staging.save import Part, Saved, Want, publish
+from ..staging.save import Part, Want, publish
 from ..staging.unpack import Limits, Unpacked, unpack_zip
 from ..uris import Address
 from .layout import Origin
 from .single import fetch_part
 from .standing import Wanted, make_entry
 from .trash import put_aside
-from .zipped import Key, holds, member_key
+from .zipped import Key, holds, key_finder
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -110,23 +110,21 @@ class Carrier:
         self.journal = journal
         self.today = today
         self.traffic = Traffic()
-        self.saved: dict[Path, Saved] = {}
+        self.entries: dict[Path, Entry] = {}
         self.failed: dict[Path, XNATError] = {}
-        self._parts: list[Part] = []
+        self._parts: dict[Path, Part] = {}
         self._waiting = 0
-        self._displace: set[Path] = set()
-        self._files: dict[Path, tuple[str, File]] = {}
+        self._wanted: dict[Path, tuple[str, Wanted]] = {}
 
     def bring(self, parcels: Sequence[Parcel]) -> None:
-        """Bring all files; afterwards each target is in `saved` or, with its reason, in `failed`.
+        """Bring all files; afterwards each target is in `entries` or, with its reason, in `failed`.
 
         Only what concerns one file (it misses on the server, it is wrong twice) is kept as its
         reason; an outage, a full disk or a stop raise, and what was named until then stays.
         """
-        self._displace = {one.target for parcel in parcels for one in parcel.wanted if one.displace}
         for parcel in parcels:
             name = parcel.origin.resource_id
-            self._files |= {one.target: (name, one.file) for one in parcel.wanted}
+            self._wanted |= {one.target: (name, one) for one in parcel.wanted}
         try:
             zipped = [parcel for parcel in parcels if parcel.wanted and parcel.in_zip]
             if sum(len(parcel.wanted) for parcel in zipped) > 1:
@@ -140,11 +138,10 @@ class Carrier:
             self._discard()
 
     def _left(self, parcel: Parcel) -> list[Wanted]:
-        coming = {part.want.path for part in self._parts}
         return [
             one
             for one in parcel.wanted
-            if one.target not in self.saved and one.target not in coming
+            if one.target not in self.entries and one.target not in self._parts
         ]
 
     # --- one zip of several resources ---------------------------------------------------------
@@ -172,10 +169,10 @@ class Carrier:
 
     def _read_zip(self, path: str, left: Sequence[Wanted], parcels: Sequence[Parcel]) -> None:
         by_key = _by_key(parcels, {one.target for one in left})
-        scans = {key.parent for key in by_key if key.category == "scans"}
+        key_of = key_finder({key.parent for key in by_key if key.category == "scans"})
 
         def find(name: str) -> Want | None:
-            key = member_key(name, scans)
+            key = key_of(name)
             one = by_key.get(key) if key is not None else None
             return one.want if one is not None else None
 
@@ -191,14 +188,14 @@ class Carrier:
                 proven=self._take,
             )
         for one in found:
-            if one.part is not None and one.part.want.path not in self.saved:
+            if one.part is not None and one.part.want.path not in self.entries:
                 self._take(one)
             elif one.fault and one.fault != "unwanted":
                 log.warning("%s: %s has %s; fetching it", path, one.name, one.fault)
 
     def _take(self, one: Unpacked) -> bool:
         assert one.part is not None
-        if one.part not in self._parts:
+        if one.part.want.path not in self._parts:
             self._add(one.part)
         return True
 
@@ -234,32 +231,35 @@ class Carrier:
     # --- names --------------------------------------------------------------------------------
 
     def _add(self, part: Part) -> None:
-        self._parts.append(part)
+        self._parts[part.want.path] = part
         self._waiting += part.size
         if len(self._parts) >= BATCH_FILES or self._waiting >= BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Give all proven parts their names."""
-        parts, self._parts, self._waiting = self._parts, [], 0
+        parts = list(self._parts.values())
+        self._parts, self._waiting = {}, 0
         try:
             # Noted before they have names: a note without its file is seen through by its inode.
+            notes = {part.want.path: self._note(part) for part in parts}
             if self.journal is not None and parts:
-                self.journal([self._note(part.saved) for part in parts if part.saved is not None])
+                self.journal(list(notes.values()))
             for part in parts:
-                if part.want.path in self._displace:
+                if self._wanted[part.want.path][1].displace:
                     self._put_aside(part)
         except BaseException:
             for part in parts:
                 part.discard()
             raise
         for saved in publish(parts, folders=False):
-            self.saved[saved.path] = saved
+            self.entries[saved.path] = notes[saved.path][1]
             self.traffic.files += 1
 
-    def _note(self, saved: Saved) -> tuple[str, Entry]:
-        name, file = self._files[saved.path]
-        return name, make_entry(file, saved, self.root)
+    def _note(self, part: Part) -> tuple[str, Entry]:
+        assert part.saved is not None
+        name, one = self._wanted[part.want.path]
+        return name, make_entry(one.file, part.saved, one.inside)
 
     def _put_aside(self, part: Part) -> None:
         """Move what somebody else wrote to the trash, unless it is what we bring."""
@@ -272,9 +272,9 @@ class Carrier:
         self.traffic.displaced.append(target.relative_to(self.root).as_posix())
 
     def _discard(self) -> None:
-        for part in self._parts:
+        for part in self._parts.values():
             part.discard()
-        self._parts = []
+        self._parts = {}
 
 
 def _by_key(parcels: Sequence[Parcel], left: Collection[Path]) -> dict[Key, Wanted]:

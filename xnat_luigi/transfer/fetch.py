@@ -13,7 +13,7 @@ from ..staging.manifest import Entry, Manifest, write_manifest
 from ..staging.save import sync_all
 from .carry import Carrier, Parcel
 from .layout import Origin
-from .standing import Job, Standing, make_entry, place_all, refuse_clashes, sort_out
+from .standing import Job, Standing, place_all, refuse_clashes, sort_out
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -158,14 +158,14 @@ def _refuse_bare(job: Job, digests: str) -> XNATError | None:
 
 def _finish(carrier: Carrier, job: Job, standing: Standing) -> Fetched:
     """Write the manifest, if all of the resource is there."""
-    brought = [one for one in standing.wanted if one.target in carrier.saved]
-    lost = [one for one in standing.wanted if one.target not in carrier.saved]
+    brought = [one for one in standing.wanted if one.target in carrier.entries]
+    lost = [one for one in standing.wanted if one.target not in carrier.entries]
     entries = dict(standing.kept)
     for one in brought:
-        entries[one.file.path] = make_entry(one.file, carrier.saved[one.target], carrier.root)
+        entries[one.file.path] = carrier.entries[one.target]
     facts = {
         "files": len(brought),
-        "size": sum(carrier.saved[one.target].size for one in brought),
+        "size": sum(carrier.entries[one.target].size for one in brought),
         "kept": len(standing.kept),
         "adopted": standing.adopted,
         "moved": standing.moved,

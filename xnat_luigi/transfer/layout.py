@@ -48,6 +48,7 @@ resources."""
 
 _SESSION_WORDS = frozenset({"project", "subject", "session"})
 _FIELD = re.compile(r"\{([a-z_]+)\}")
+_STEPS = frozenset({"", ".", "..", ".xnat-luigi"})
 _BAD = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]")
 """separators, control characters, and halves of characters, which no file system takes"""
 
@@ -86,7 +87,7 @@ def placer(origin: Origin, layout: str) -> Callable[[str], str]:
 
     def find(path: str) -> str:
         inside = begin + path
-        for part in inside.split("/"):
+        for part in inside.split("/") if "/" in inside else (inside,):
             _check(part, path)
         return folder + inside
 
@@ -164,7 +165,7 @@ def _fill(template: str, words: Mapping[str, str]) -> str:
 
 
 def _check(part: str, path: str) -> None:
-    bad = part in ("", ".", "..", ".xnat-luigi") or _BAD.search(part) is not None
+    bad = part in _STEPS or _BAD.search(part) is not None
     if bad or (len(part) > 60 and _is_long(part)):
         raise XNATUnsafeNameError(
             f"{path[:120]!r}: the part {part[:80]!r} is refused, it would leave its folder or is "

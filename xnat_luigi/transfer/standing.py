@@ -15,12 +15,13 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ..exceptions import XNATUnsafeNameError
 from ..rest.records import File
 from ..staging.manifest import Entry, Manifest, hash_file, verify_and_refresh
 from ..staging.save import Saved, Want, move, take_over
-from ..staging.sweep import find_leftovers
+from ..staging.sweep import Inside, look_inside
 from .layout import Origin, placer
 from .single import want_of
 
@@ -45,12 +46,15 @@ class Job:
     deep: bool = False
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A file to bring, where to, and whether something of somebody else's lies there."""
+class Wanted(NamedTuple):
+    """A file to bring, where to, and whether something of somebody else's lies there.
+
+    `inside` is the target's path below the root.
+    """
 
     file: File
     target: Path
+    inside: str
     displace: bool = False
 
     @property
@@ -70,11 +74,10 @@ class Standing:
     moved: int = 0
 
 
-def make_entry(file: File, saved: Saved, root: Path) -> Entry:
-    """The entry of a file just brought or adopted."""
+def make_entry(file: File, saved: Saved, inside: str) -> Entry:
+    """The entry of a file just brought or adopted, with its path below the root."""
     proof = "md5" if file.md5 else ("size" if file.size is not None else "none")
-    path = saved.path.relative_to(root).as_posix()
-    return Entry(path, saved.size, saved.md5, saved.mtime_ns, saved.inode, file.path, proof)
+    return Entry(inside, saved.size, saved.md5, saved.mtime_ns, saved.inode, file.path, proof)
 
 
 def sort_out(job: Job, root: Path, places: Mapping[str, str]) -> Standing:
@@ -87,7 +90,7 @@ def sort_out(job: Job, root: Path, places: Mapping[str, str]) -> Standing:
     """
     known, faults = _known(job, root)
     found = Standing()
-    lying = _Leftovers()
+    lying = _Folders()
     for file in job.files:
         inside = places[file.path]
         target = root / inside
@@ -103,14 +106,14 @@ def sort_out(job: Job, root: Path, places: Mapping[str, str]) -> Standing:
                 same = entry.path == inside
                 found.kept[file.path] = entry if same else entry._replace(path=inside)
                 continue
-        saved = _adopt(file, target, root, lying)
+        there = lying.has(target)
+        saved = _adopt(file, target, root, lying) if there or lying.of(target) else None
         if saved is not None:
-            found.kept[file.path] = make_entry(file, saved, root)
+            found.kept[file.path] = make_entry(file, saved, inside)
             found.adopted += 1
             continue
         ours = entry is not None and entry.path == inside and kind != "drifted"
-        there = os.path.lexists(target)
-        found.wanted.append(Wanted(file, target, displace=there and not ours))
+        found.wanted.append(Wanted(file, target, inside, displace=there and not ours))
     return found
 
 
@@ -135,6 +138,11 @@ def place_all(job: Job, layout: str) -> dict[str, str]:
 
 def refuse_clashes(places: Iterable[str], where: str) -> None:
     """Refuse places of which two are equal, or one is a folder of another."""
+    places = list(places)
+    files = set(places)
+    above = _folders_above(files)
+    if len(files) == len(places) and files.isdisjoint(above):
+        return
     names = sorted(one.split("/") for one in places)
     for before, after in itertools.pairwise(names):
         if after[: len(before)] == before:
@@ -142,6 +150,16 @@ def refuse_clashes(places: Iterable[str], where: str) -> None:
                 f"{where}: {'/'.join(before)!r} and {'/'.join(after)!r} would lie at one place; "
                 "nothing was written, choose another layout"
             )
+
+
+def _folders_above(files: Iterable[str]) -> set[str]:
+    """All folders that these paths lie in, at every depth."""
+    found: set[str] = set()
+    for folder in {path.rpartition("/")[0] for path in files}:
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
 
 
 def _known(job: Job, root: Path) -> tuple[dict[str, Entry], dict[str, str]]:
@@ -176,7 +194,7 @@ def _brought_home(entry: Entry, inside: str, root: Path, found: Standing) -> boo
     return True
 
 
-def _adopt(file: File, target: Path, root: Path, lying: _Leftovers) -> Saved | None:
+def _adopt(file: File, target: Path, root: Path, lying: _Folders) -> Saved | None:
     """A file that is right but that no manifest knows: under its name, or as a killed run's part.
 
     Only with a digest: equal sizes prove nothing.
@@ -200,18 +218,28 @@ def _adopt(file: File, target: Path, root: Path, lying: _Leftovers) -> Saved | N
     return None
 
 
-class _Leftovers:
-    """Parts of killed runs, each folder looked into once."""
+class _Folders:
+    """What lies in the folders of a resource, each looked into once."""
 
     def __init__(self) -> None:
-        self.folders: dict[Path, dict[str, list[Path]]] = {}
+        self.folders: dict[str, Inside] = {}
+
+    def has(self, target: Path) -> bool:
+        """Whether something may lie at this place; some disks take names in any case."""
+        folder, name = self._look(target)
+        return name.casefold() in folder.names
 
     def of(self, target: Path) -> list[Path]:
-        """Those that were to become this file."""
-        folder = target.parent
-        if folder not in self.folders:
-            self.folders[folder] = find_leftovers(folder)
-        return self.folders[folder].get(target.name, [])
+        """Leftovers that were to become this file."""
+        folder, name = self._look(target)
+        return folder.leftovers.get(name, [])
+
+    def _look(self, target: Path) -> tuple[Inside, str]:
+        path, _, name = str(target).rpartition(os.sep)
+        found = self.folders.get(path)
+        if found is None:
+            found = self.folders[path] = look_inside(target.parent)
+        return found, name
 
 
 def _fits(path: Path, status: os.stat_result, size: int | None) -> bool:

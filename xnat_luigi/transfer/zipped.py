@@ -12,9 +12,8 @@ import logging
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..exceptions import XNATConnectionError, XNATIntegrityError, XNATUnsafeNameError
 from ..rest.files.download import open_zip
@@ -27,7 +26,16 @@ from .single import fetch_part, want_of
 if TYPE_CHECKING:
     from ..connection.login import Connection
 
-__all__ = ["Key", "fetch_folder", "file_key", "holds", "member_key", "save_file", "save_zip"]
+__all__ = [
+    "Key",
+    "fetch_folder",
+    "file_key",
+    "holds",
+    "key_finder",
+    "member_key",
+    "save_file",
+    "save_zip",
+]
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +48,7 @@ _PLACES = ("scans", "assessors", "reconstructions")
 _INSIDE = re.compile(r"^(?P<before>.*?)(?:^|/)resources/(?P<label>[^/]+)/files/(?P<path>.+)$")
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """Where a file belongs: `category` is `resources`, `scans`, `assessors` or `reconstructions`,
     `parent` the ID of the scan or assessor, `label` that of the resource."""
 
@@ -85,6 +92,22 @@ def member_key(name: str, scans: Collection[str] = ()) -> Key | None:
             return None
         parent = max(fitting, key=len)
     return Key(category, parent, found["label"], found["path"])
+
+
+def key_finder(scans: Collection[str] = ()) -> Callable[[str], Key | None]:
+    """As `member_key`, for the many entries of one zip: neighbours share all but their path."""
+    start, shared = "", Key("", "", "", "")
+
+    def find(name: str) -> Key | None:
+        nonlocal start, shared
+        if start and name.startswith(start) and len(name) > len(start):
+            return shared._replace(path=name[len(start) :])
+        key = member_key(name, scans)
+        if key is not None:
+            start, shared = name[: len(name) - len(key.path)], key
+        return key
+
+    return find
 
 
 def _once(files: Iterable[File]) -> dict[Key, File]:
@@ -197,10 +220,10 @@ def _from_zip(
     """Return the parts that a zip brought, by target; those it did not are left to the caller."""
     targets = {file.uri: target for file, target in wanted}
     single = _once(file for file, _ in wanted)
-    scans = {key.parent for key in single if key.category == "scans"}
+    find = key_finder({key.parent for key in single if key.category == "scans"})
 
     def place(name: str) -> Want | None:
-        key = member_key(name, scans)
+        key = find(name)
         file = single.get(key) if key is not None else None
         if file is None:
             return None
@@ -284,10 +307,10 @@ def _limits(files: Sequence[File]) -> Limits:
 
 def _unproven(files: Sequence[File], members: Sequence[Unpacked]) -> list[str]:
     """Return the paths of files that no entry of the zip proves."""
-    scans = {key.parent for key in map(file_key, files) if key.category == "scans"}
+    find = key_finder({key.parent for key in map(file_key, files) if key.category == "scans"})
     by_key: dict[Key | None, list[Unpacked]] = {}
     for member in members:
-        by_key.setdefault(member_key(member.name, scans), []).append(member)
+        by_key.setdefault(find(member.name), []).append(member)
     left: list[File] = []
     for file in files:
         fitting = by_key.get(file_key(file), [])
