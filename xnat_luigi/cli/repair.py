@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Repairs one project after the other."""
     from ..sync import inventory, plan
     from ..sync.apply import Rules, apply
+    from ..sync.crew import count_processors
 
     deep, arguments.deep = arguments.deep, None
     order = read_order(arguments)
@@ -53,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
                 conn,
                 todo,
                 workers=order.workers,
+                processes=min(order.workers, count_processors()),
                 rules=Rules(digests=order.digests, cap=order.cap),
                 watch=shown.watch,
                 pulse=shown.pulse,

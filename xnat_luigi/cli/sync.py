@@ -138,6 +138,7 @@ def _sync(
     said: list[dict[str, object]],
 ) -> int:
     from ..sync.apply import Rules, apply
+    from ..sync.crew import count_processors
     from ..sync.deep import Turn, parse_deep
 
     todo = make_plan(conn, order, project)
@@ -147,7 +148,13 @@ def _sync(
     quiet = not arguments.json
     with display(journal, project, len(todo.steps), bars=bars, failures=quiet) as shown:
         report = apply(
-            conn, todo, workers=order.workers, rules=rules, watch=shown.watch, pulse=shown.pulse
+            conn,
+            todo,
+            workers=order.workers,
+            processes=min(order.workers, count_processors()),
+            rules=rules,
+            watch=shown.watch,
+            pulse=shown.pulse,
         )
     if order.deep and not report.failed:
         Turn.read(order.dest, project, parse_deep(order.deep)).done()

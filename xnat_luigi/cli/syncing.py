@@ -214,8 +214,10 @@ class Display:
         say: Callable[[str], None],
         *,
         failures: bool = False,
+        start: Callable[[], None] | None = None,
     ):
         self.failures = failures
+        self._start = start
         self.journal = journal
         self.project = project
         self.total = total
@@ -226,6 +228,8 @@ class Display:
 
     def watch(self, one: SessionReport) -> None:
         """A session has ended; `failures` leaves all others to be told at the end."""
+        with self._lock:
+            self._begin()
         self.done += 1
         self.journal.write("session", {"project": self.project, **asdict(one)})
         remarks = one.removed or one.drifted or one.displaced
@@ -235,7 +239,14 @@ class Display:
     def pulse(self, count: int) -> None:
         """Bytes have come; called from several threads."""
         with self._lock:
+            self._begin()
             self.bytes += count
+
+    def _begin(self) -> None:
+        """Show something; not before there is something to show, as that takes a thread."""
+        start, self._start = self._start, None
+        if start is not None:
+            start()
 
 
 @contextmanager
@@ -261,32 +272,34 @@ def display(
         TextColumn("sessions, {task.fields[amount]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    progress = Progress(*columns, console=console)
+    task = progress.add_task(project, total=total, amount="0 MB")
+    begin = time.monotonic()
+    stop = threading.Event()
 
-        def say(text: str) -> None:
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-        shown = Display(journal, project, total, say, failures=failures)
-        task = progress.add_task(project, total=total, amount="0 MB")
-        begin = time.monotonic()
-        stop = threading.Event()
+    def refresh() -> None:
+        megabytes = shown.bytes / 1e6
+        rate = megabytes / max(time.monotonic() - begin, 1e-3)
+        progress.update(task, completed=shown.done, amount=f"{megabytes:,.0f} MB, {rate:.0f} MB/s")
 
-        def refresh() -> None:
-            megabytes = shown.bytes / 1e6
-            rate = megabytes / max(time.monotonic() - begin, 1e-3)
-            progress.update(
-                task, completed=shown.done, amount=f"{megabytes:,.0f} MB, {rate:.0f} MB/s"
-            )
+    def tick() -> None:
+        while not stop.wait(0.25):
+            refresh()
 
-        def tick() -> None:
-            while not stop.wait(0.25):
-                refresh()
-
-        ticker = threading.Thread(target=tick, daemon=True)
+    def start() -> None:
+        progress.start()
         ticker.start()
-        try:
-            yield shown
-        finally:
-            stop.set()
+
+    shown = Display(journal, project, total, say, failures=failures, start=start)
+    ticker = threading.Thread(target=tick, daemon=True)
+    try:
+        yield shown
+    finally:
+        stop.set()
+        if ticker.is_alive():
             ticker.join()
             refresh()
+            progress.stop()

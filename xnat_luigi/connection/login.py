@@ -78,6 +78,7 @@ class Connection:
         self._credentials = None if session else credentials
         self._provider = provider
         self._borrowed = session
+        self._lent: str | None = None
         self._logger = logger or logging.getLogger(__name__)
         self._sleep = sleep
         self._clock = clock
@@ -293,7 +294,7 @@ class Connection:
         with self._lock:
             cookie, self._cookie = self._cookie, None
             self.resume()
-            if cookie and end_session and not self._closed:
+            if cookie and end_session and not self._closed and cookie != self._lent:
                 with contextlib.suppress(XNATConnectionError):
                     self._send(Sending("DELETE", uris.JSESSION, wait=_LOGOUT), cookie).close()
             self._closed = True
@@ -322,6 +323,15 @@ class Connection:
         self._transport.forget()
         self._cookie = None
         self._closed = True
+
+    def go_on(self, session: str) -> None:
+        """In a forked child: work in the parent's login session, which only the parent ends.
+
+        If it is lost on the way the child logs in anew, and ends that session itself.
+        """
+        self._closed = False
+        self._cookie = self._lent = session
+        self._generation += 1
 
     def _after_fork(self) -> None:
         """In a child: own sockets and an own login; the parent's go on as if nothing had been."""

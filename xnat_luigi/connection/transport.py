@@ -304,15 +304,22 @@ class Transport:
         data = _framed(body, sent_headers) if form is None else list(_pairs(form))
         try:
             with _translated(where, connect or policy.connect):
-                response = session.request(
+                # Past what a session of the library adds: cookies, redirects, the environment.
+                # None of it is wanted here, and it takes as long as all the rest.
+                request = requests.PreparedRequest()
+                request.prepare(
                     method,
                     self.server + path,
                     params=list(_pairs(query)) if query else None,
-                    headers=sent_headers,
+                    headers={**session.headers, **sent_headers},
                     data=data,
-                    timeout=(connect or policy.connect, wait),
-                    allow_redirects=False,
+                )
+                response = session.get_adapter(self.server).send(
+                    request,
                     stream=True,
+                    timeout=(connect or policy.connect, wait),
+                    verify=True if session.verify is None else session.verify,
+                    proxies=session.proxies,
                 )
         except XNATConnectionError:
             if isinstance(data, _Pieces) and data.error is not None:
@@ -320,7 +327,6 @@ class Transport:
             raise
         finally:
             sockets.allow(None)
-        session.cookies.clear()
         return Reply(response, where, policy, self._clock, gap or policy.gap, sockets)
 
     def interface(self, cookie: Callable[[], str | None]) -> Interface:

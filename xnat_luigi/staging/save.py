@@ -41,6 +41,8 @@ __all__ = [
 
 PART_SUFFIX = ".part"
 LONGEST_NAME = 255
+MOST_PLAIN = 40
+"""a name of so many characters fits with all that a part's name has, whatever they are"""
 # From so many files on, one call for the whole file system is cheaper than one for each file.
 SYNC_TOGETHER = 4
 EARLY = 256 * 1024
@@ -98,10 +100,11 @@ def _pid_namespace() -> str:
 
 def part_path(target: Path) -> str:
     """A fresh name beside a target, `.NAME.PID-MACHINE-NUMBER.part`, no longer than allowed."""
-    folder, name = os.path.split(os.fspath(target))
+    folder, slash, name = os.fspath(target).rpartition(os.sep)
     unique = f".{os.getpid():x}-{machine()}-{next(_numbers) & 0xFFFFFFFF:08x}{PART_SUFFIX}"
-    short = os.fsencode(name)[: LONGEST_NAME - len(unique) - 1].decode("utf-8", "ignore")
-    return os.path.join(folder, f".{short}{unique}")
+    if len(name) > MOST_PLAIN:
+        name = os.fsencode(name)[: LONGEST_NAME - len(unique) - 1].decode("utf-8", "ignore")
+    return f"{folder}{slash}.{name}{unique}"
 
 
 def make_folder(folder: Path, root: Path | None = None) -> None:
@@ -113,7 +116,7 @@ def make_folder(folder: Path, root: Path | None = None) -> None:
     if root is not None:
         _refuse_links(folder, root)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
     except FileExistsError as error:
         raise XNATIOError(
             f"{folder} cannot be made a folder, a file of that name lies there: "
@@ -128,10 +131,10 @@ def _refuse_links(folder: Path, root: Path) -> None:
         steps = folder.relative_to(root).parts
     except ValueError:
         raise XNATUnsafeNameError(f"{folder} does not lie below {root}: refused") from None
-    here = root
+    here = str(root)
     for step in steps:
-        here = here / step
-        if step == ".." or here.is_symlink():
+        here = os.path.join(here, step)
+        if step == ".." or os.path.islink(here):
             raise XNATUnsafeNameError(
                 f"{here} is a symbolic link or leads upwards: nothing is written through it; "
                 "remove it and run again"
@@ -173,21 +176,21 @@ class Part:
         self.saved: Saved | None = None
         self._hash = hashlib.md5(usedforsecurity=False)
         self._limit = want.size if want.size is not None else limit
-        self._part = part_path(want.path)
-        folder = os.path.dirname(self._part)
+        self.place = part_path(want.path)
+        folder = os.path.dirname(self.place)
         if folders is None or folder not in folders:
             make_folder(want.path.parent, root)
             if folders is not None:
                 folders.add(folder)
         try:
-            self._file: int | None = os.open(self._part, _FLAGS, 0o666)
+            self._file: int | None = os.open(self.place, _FLAGS, 0o666)
         except OSError as error:
             raise _explained("writing", want.path, error) from error
 
     @property
     def path(self) -> Path:
         """Its own name."""
-        return Path(self._part)
+        return Path(self.place)
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Append bytes; all of them or an error."""
@@ -236,13 +239,13 @@ class Part:
             with contextlib.suppress(OSError):
                 os.close(file)
         with contextlib.suppress(OSError):
-            os.unlink(self._part)
+            os.unlink(self.place)
 
     def rename(self) -> Saved:
         """Give the proven part its final name, of which the disk is not told yet."""
         if self.saved is None:
             raise XNATIOError(f"{self.want.path}: the part was never finished")
-        os.replace(self._part, str(self.want.path))
+        os.replace(self.place, str(self.want.path))
         return self.saved
 
 
@@ -300,7 +303,7 @@ def publish(parts: Sequence[Part], *, durable: bool = True, folders: bool = True
     done: list[Saved] = []
     try:
         if durable:
-            _sync_files([part.path for part in parts])
+            _sync_files([part.place for part in parts])
         for part in parts:
             done.append(part.rename())
         if durable and folders:
@@ -378,15 +381,15 @@ def sync_all(folder: Path) -> None:
         os.close(file)
 
 
-def _sync_files(paths: Sequence[Path]) -> None:
+def _sync_files(paths: Sequence[str]) -> None:
     together = _syncfs() if len(paths) >= SYNC_TOGETHER else None
     if together is None:
         for path in paths:
             _sync(path)
         return
     # One call does for a whole file system; parts of one publication may lie on several.
-    folders = {path.parent: path for path in paths}
-    for device, path in {at.stat().st_dev: path for at, path in folders.items()}.items():
+    folders = {os.path.dirname(path): path for path in paths}
+    for device, path in {os.stat(at or ".").st_dev: path for at, path in folders.items()}.items():
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if together(file) != 0:
@@ -395,7 +398,7 @@ def _sync_files(paths: Sequence[Path]) -> None:
             os.close(file)
 
 
-def _sync(path: Path) -> None:
+def _sync(path: Path | str) -> None:
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(file)

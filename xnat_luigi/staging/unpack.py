@@ -33,6 +33,7 @@ _UTF8 = 0x0800
 _SYMLINK = 0o120000
 _MOST_NAME = 4096
 _MOST_END = 65536
+_NO_STEPS = frozenset({"", ".", ".."})
 _BAD_NAME = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -111,7 +112,10 @@ class _Stream:
         return taken
 
     def exactly(self, count: int) -> bytes:
-        first = self.some(count) if count else b""
+        if count <= len(self._buffer):
+            taken, self._buffer = self._buffer[:count], self._buffer[count:]
+            return bytes(taken)
+        first = self.some(count)
         if len(first) == count:
             return bytes(first)
         pieces = [first]
@@ -153,7 +157,7 @@ def check_member_name(name: str) -> None:
     """
     steps = name.split("/")
     bad = (
-        any(step in {"", ".", ".."} for step in steps)
+        not _NO_STEPS.isdisjoint(steps)
         or _BAD_NAME.search(name) is not None
         or (len(steps[0]) == 2 and steps[0][1] == ":")
     )

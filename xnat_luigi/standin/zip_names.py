@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from .routes.places import Owner
 from .selecting import Found, Selection
@@ -34,6 +34,7 @@ def entry_names(
     structure = (request.query.raw("structure") or "").lower()
     tar = "tar" in request.format
     prefix = _Prefix(request, state)
+    session_of = _sessions(state)
     for one in found:
         owner, label, path = one.chosen.owner, one.chosen.resource.label, one.entry.path
         if structure == "legacy":
@@ -42,7 +43,8 @@ def entry_names(
             name = _improved(request, owner, label, path, tar=tar)
         else:
             simplified = structure == "simplified"
-            name = _default(state, selection, owner, label, path, suffix=not simplified)
+            session = session_of(owner.item)
+            name = _default(state, selection, session, owner, label, path, suffix=not simplified)
             if simplified:
                 # Every such substring goes, also in the names of files: the server's own damage.
                 name = name.replace("/resources", "").replace("/files", "")
@@ -66,14 +68,32 @@ class _Prefix:
         return name
 
 
+def _sessions(state: State) -> Callable[[Item], Item]:
+    """As `_root`, each item looked up once: a session has many files."""
+    known: dict[int, Item] = {}
+
+    def find(item: Item) -> Item:
+        if item.pk not in known:
+            known[item.pk] = _root(state, item)
+        return known[item.pk]
+
+    return find
+
+
 def _default(
-    state: State, selection: Selection, owner: Owner, label: str, path: str, *, suffix: bool
+    state: State,
+    selection: Selection,
+    session: Item,
+    owner: Owner,
+    label: str,
+    path: str,
+    *,
+    suffix: bool,
 ) -> str:
     item = owner.item
     tail = f"/resources/{label}/files/{path}"
     if item.kind in ("project", "subject", "experiment"):
         return (item.label or item.id) + tail
-    session = _root(state, item)
     if item.kind == "assessor":
         return _assessor(state, selection, session, owner, tail)
     if item.kind == "reconstruction":

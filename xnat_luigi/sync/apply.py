@@ -6,8 +6,9 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ from ..staging.sweep import find_leftovers
 from ..transfer.carry import Carrier
 from ..transfer.fetch import DIGESTS, Fetched, Job, fetch_session
 from ..uris import Address
+from .crew import Crew, Hand, may_fork
 from .plan import Plan, Step, origin_of, selection_words, wanted_resources
 from .report import Report, SessionReport
 from .state import Known, State
@@ -119,6 +121,7 @@ def apply(
     plan: Plan,
     *,
     workers: int = 4,
+    processes: int = 1,
     rules: Rules | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
@@ -133,6 +136,9 @@ def apply(
     ----------
     workers : int
         Sessions at a time. The threads end before this returns.
+    processes : int
+        Over so many processes the threads are spread, where that pays and is safe: forked children
+        of this process, if it has no other thread. They end before this returns.
     progress : callable, optional
         Called with the number of sessions done and of all, from one thread at a time.
     watch : callable, optional
@@ -147,30 +153,22 @@ def apply(
         state.check_server(plan.inventory.server)
         state.bind(plan.inventory.server)
     done: dict[str, SessionReport] = {}
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        try:
-            todo: Sequence[Step] = plan.steps
-            for patient in (False, True):  # what others work on comes last: they may end it for us
-                round_ = pool.map(lambda step, wait=patient: _session(run, step, wait), todo)
-                later = []
-                for step, one in zip(todo, round_, strict=True):
-                    if one is None:
-                        later.append(step)
-                        continue
-                    done[step.session.id] = one
-                    if watch is not None:
-                        watch(one)
-                    if progress is not None:
-                        progress(len(done), len(plan.steps))
-                todo = later
-        except BaseException:  # Ctrl-C, SIGTERM: the threads end, whatever they wait for (D3)
-            run.stop.set()
-            conn.interrupt()
-            try:
-                pool.shutdown(cancel_futures=True)
-            finally:
-                conn.resume()
-            raise
+    spread = processes > 1 and len(plan.steps) >= 2 * processes and may_fork()
+    hands = _in_processes(run, workers, processes) if spread else _in_threads(run, workers)
+    with hands as do:
+        todo: Sequence[int] = range(len(plan.steps))
+        for patient in (False, True):  # what others work on comes last: they may end it for us
+            later = []
+            for number, one in do(todo, patient):
+                if one is None:
+                    later.append(number)
+                    continue
+                done[plan.steps[number].session.id] = one
+                if watch is not None:
+                    watch(one)
+                if progress is not None:
+                    progress(len(done), len(plan.steps))
+            todo = later
     for step in plan.settled:
         _settle(run, step)
     if plan.steps:
@@ -178,6 +176,58 @@ def apply(
     seconds = round(time.monotonic() - begin, 3)
     reports = tuple(done[step.session.id] for step in plan.steps)
     return _report(run, reports, seconds)
+
+
+_Do = Callable[[Sequence[int], bool], Iterator[tuple[int, SessionReport | None]]]
+"""Does the steps of these numbers, and yields each with its report, in this order"""
+
+
+@contextmanager
+def _in_threads(run: _Run, workers: int) -> Iterator[_Do]:
+    steps = run.plan.steps
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+
+        def do(numbers: Sequence[int], patient: bool) -> Iterator[tuple[int, SessionReport | None]]:
+            found = pool.map(lambda number: _session(run, steps[number], patient), numbers)
+            return zip(numbers, found, strict=True)
+
+        try:
+            yield do
+        except BaseException:  # Ctrl-C, SIGTERM: the threads end, whatever they wait for (D3)
+            run.stop.set()
+            run.conn.interrupt()
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:
+                run.conn.resume()
+            raise
+
+
+@contextmanager
+def _in_processes(run: _Run, workers: int, processes: int) -> Iterator[_Do]:
+    steps, session = run.plan.steps, run.conn.session_id
+
+    def begin(pulse: Callable[[int], None]) -> None:
+        run.conn.go_on(session)
+        run.pulse = pulse
+
+    def stop() -> None:
+        run.stop.set()
+        run.conn.interrupt()
+
+    def end() -> None:
+        run.conn.close()
+
+    def work(number: int, patient: bool) -> SessionReport | None:
+        return _session(run, steps[number], patient)
+
+    def lost(number: int, reason: str) -> SessionReport | None:
+        step = steps[number]
+        return SessionReport(step.session.label, step.reason, failed=reason, exit_status=1)
+
+    hand = Hand(work, begin, stop, end)
+    with Crew(hand, processes=processes, threads=workers, lost=lost, pulse=run.pulse) as crew:
+        yield crew.do
 
 
 def _report(run: _Run, reports: tuple[SessionReport, ...], seconds: float) -> Report:

@@ -101,7 +101,7 @@ def key_finder(scans: Collection[str] = ()) -> Callable[[str], Key | None]:
     def find(name: str) -> Key | None:
         nonlocal start, shared
         if start and name.startswith(start) and len(name) > len(start):
-            return shared._replace(path=name[len(start) :])
+            return Key(shared[0], shared[1], shared[2], name[len(start) :])
         key = member_key(name, scans)
         if key is not None:
             start, shared = name[: len(name) - len(key.path)], key
