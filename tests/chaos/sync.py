@@ -83,10 +83,15 @@ def whole_parts(root: Path, due: dict[str, str]) -> int:
     return len(found)
 
 
-def start(url: str, root: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.chaos.worker", url, "P1", str(root), str(WORKERS)]
+def start(url: str, root: Path, processes: int = 1) -> subprocess.Popen[str]:
+    words = [url, "P1", str(root), str(WORKERS), str(processes)]
     run = subprocess.Popen(
-        command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.chaos.worker", *words],
+        cwd=HERE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert run.stderr is not None
     said = run.stderr.readline()
@@ -103,15 +108,18 @@ def finish(run: subprocess.Popen[str]) -> dict[str, object]:
 
 
 def one_round(
-    url: str, root: Path, due: dict[str, str], waits: list[float], digests: bool
+    url: str, root: Path, due: dict[str, str], waits: list[float], digests: bool, processes: int
 ) -> Round:
-    """A destination: killed after each wait, then left to end."""
+    """A destination: killed after each wait, then left to end.
+
+    Of several processes only the first is killed, which must take the others along.
+    """
     done = Round()
     for wait in waits:
-        run = start(url, root)
+        run = start(url, root, processes)
         time.sleep(wait)
         run.kill()
-        run.communicate()
+        run.communicate()  # returns when the last of its processes has closed the pipes
         done.kills += 1
         done.whole = check_names(root, due)
     done.parts = whole_parts(root, due) if digests else 0  # nothing could prove them
@@ -164,8 +172,12 @@ def chaos(
                 count = min(left, dice.randint(1, 3))
                 waits = [dice.uniform(0, longest / count) for _ in range(count)]
                 root = base / f"round{len(rounds)}"
-                rounds.append(one_round(server.url, root, due, waits, digests))
-                say(f"seed {seed}, round {len(rounds)}: killed after {waits}: {rounds[-1]}")
+                processes = dice.randint(1, 3)
+                rounds.append(one_round(server.url, root, due, waits, digests, processes))
+                say(
+                    f"seed {seed}, round {len(rounds)}: {processes} processes, "
+                    f"killed after {waits}: {rounds[-1]}"
+                )
                 shutil.rmtree(root)
     finally:
         if before is None:

@@ -6,12 +6,15 @@ number of its threads. So a sync from the command line forks a few children befo
 thread. Each of them takes sessions from one pipe, works on them in threads of its own, and tells
 what came of them; all else (the plan, the report, the progress, the login) stays with the parent.
 
-The children hear of the parent's end by the end of a pipe, even if it was killed, and stop then as
-they would on Ctrl-C: nothing partial is left behind.
+All of them live and die together. A parent that is stopped stops its children, which give back
+what they hold as one process would on Ctrl-C; one that is killed takes them along (where the system
+cannot do that they hear of it by the end of a pipe, and stop). A child that somebody kills costs
+the sessions it was working on, and the others go on.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import pickle
@@ -38,6 +41,7 @@ _AHEAD = 2
 """so many sessions for each thread lie ready in the pipe"""
 _PULSE = 0.2
 """seconds between two messages about bytes"""
+_PR_SET_PDEATHSIG = 1
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -131,12 +135,14 @@ class Crew(Generic[Result]):
 
     def _fork(self, hand: Hand[Result], threads: int, hold: int) -> _Child:
         ours, theirs = Pipe(duplex=False)
+        parent = os.getpid()
         pid = os.fork()
         if pid:
             theirs.close()
             return _Child(pid, ours)
         status = 1
         try:
+            _die_with(parent)
             for name in _SIGNALS:  # of these the parent hears, and tells by the pipe
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
             os.close(self._orders)
@@ -268,7 +274,10 @@ def _be_a_child(
             number, patient = divmod(int.from_bytes(code, "little"), 2)
             try:
                 tell("took", number)
-                tell("did", number, hand.work(number, bool(patient)))
+                result = hand.work(number, bool(patient))
+                if amount := pulse.rest():
+                    tell("bytes", amount)
+                tell("did", number, result)
             except BrokenPipeError:  # the parent stopped listening: it is over
                 return
             except Exception as error:
@@ -308,6 +317,22 @@ class _Pulse:
             self._told = now
             amount, self._count = self._count, 0
             return amount
+
+    def rest(self) -> int:
+        """All bytes that were not told of yet."""
+        with self._guard:
+            amount, self._count = self._count, 0
+            return amount
+
+
+def _die_with(parent: int) -> None:
+    """Have the system kill this process when its parent ends, where it can (Linux)."""
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    except (OSError, AttributeError):
+        return
+    if os.getppid() != parent:  # it ended before we asked
+        os._exit(1)
 
 
 def _portable(error: Exception) -> Exception:
