@@ -9,7 +9,8 @@ PIP_QUIET := -q --disable-pip-version-check
 
 $(VENV)/.ready: setup.cfg pyproject.toml config/constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(PIP_QUIET) -c config/constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install $(PIP_QUIET) -c config/constraints.txt \
+	  --config-settings editable_mode=compat -e '.[dev]'
 	touch $@
 
 $(PEERS)/.ready: config/peers.txt
