@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xnat_luigi.staging.lock import staged_lock
 from xnat_luigi.staging.manifest import (
+    GROUP_BYTES,
+    GROUP_FILES,
     Damage,
+    Entry,
     Manifest,
+    _in_groups,
     read_manifest,
     verify_and_refresh,
     write_manifest,
@@ -57,8 +64,8 @@ def test_L1_verify_does_not_undo_a_sync_that_came_between(
     path, before = noted(root, session)
     newer = replace(before, stamps={"subject": "newer"})
 
-    def look(manifest: Manifest, *words: Path, deep: bool) -> tuple[list[Damage], Manifest]:
-        found = verify_and_refresh(manifest, *words, deep=deep)
+    def look(manifest: Manifest, *words: Path, **how: Any) -> tuple[list[Damage], Manifest]:
+        found = verify_and_refresh(manifest, *words, **how)
         if manifest == before:
             write_manifest(path, newer)
         return found
@@ -66,3 +73,30 @@ def test_L1_verify_does_not_undo_a_sync_that_came_between(
     monkeypatch.setattr(verify, "verify_and_refresh", look)
     assert verify.verify_tree(root).exit_status == 0
     assert read_manifest(path) == newer
+
+
+def test_the_files_of_one_resource_are_hashed_by_several_threads(
+    standin: StandIn, sync: Sync, root: Path
+) -> None:
+    fill(standin, 2, files=4)
+    sync()
+    victim = root / FIRST
+    stamp = victim.stat()
+    data = bytearray(victim.read_bytes())
+    data[5] ^= 1
+    victim.write_bytes(bytes(data))
+    os.utime(victim, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    one = verify.verify_tree(root, deep=True, threads=1)
+    many = verify.verify_tree(root, deep=True, threads=4)
+    assert [(each.path, each.kind) for each in one.damages] == [(FIRST, "damaged")]
+    assert replace(many, seconds=0.0) == replace(one, seconds=0.0)
+
+
+@given(st.lists(st.integers(0, 6 << 20), max_size=300))
+def test_files_are_read_in_groups_of_a_bounded_size(sizes: list[int]) -> None:
+    pairs = [(number, Entry(str(number), size, "")) for number, size in enumerate(sizes)]
+    groups = list(_in_groups(pairs))
+    assert [pair for group in groups for pair in group] == pairs
+    for group in groups:
+        assert len(group) <= GROUP_FILES
+        assert sum(entry.size for _, entry in group[:-1]) < GROUP_BYTES

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ __all__ = [
     "Damage",
     "Entry",
     "Manifest",
+    "Spread",
     "hash_file",
     "read_manifest",
     "verify",
@@ -32,7 +33,9 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 FORMAT = 1
-READ_SIZE = 1024 * 1024
+READ_SIZE = 256 * 1024
+GROUP_BYTES = 4 << 20
+GROUP_FILES = 50
 
 
 class Entry(NamedTuple):
@@ -169,17 +172,26 @@ def verify(manifest: Manifest, root: Path, *, deep: bool = False) -> list[Damage
     return verify_and_refresh(manifest, root, deep=deep)[0]
 
 
+Group = list[tuple[int, Entry]]
+Found = list[tuple[Damage | None, Entry]]
+Spread = Callable[[Callable[[Group], Found], list[Group]], Iterable[Found]]
+
+
 def verify_and_refresh(
-    manifest: Manifest, root: Path, *, deep: bool = False
+    manifest: Manifest, root: Path, *, deep: bool = False, spread: Spread = map
 ) -> tuple[list[Damage], Manifest]:
     """Compare files with their manifest.
 
     An entry whose size, time and inode still fit costs one `stat`; all others are read, as are
     all files with `deep`. The second value is the manifest with times and inodes of files that
     were merely touched or copied brought up to date.
+
+    Parameters
+    ----------
+    spread : callable
+        Like `map`, for the files that are read, some at a time: that of a pool of threads.
     """
-    damages: list[Damage] = []
-    fresh: dict[int, Entry] = {}
+    close: Group = []
     base = f"{root}/"
     lstat = os.lstat
     for number, entry in enumerate(manifest.entries):
@@ -195,15 +207,40 @@ def verify_and_refresh(
                 and found.st_size == entry[1]
             ):
                 continue
-        damage, seen = _compare(entry, Path(base + entry.path))
-        if damage is not None:
-            damages.append(damage)
-        elif seen != entry:
-            fresh[number] = seen
+        close.append((number, entry))
+    if not close:
+        return [], manifest
+
+    def look(group: Group) -> Found:
+        return [_compare(entry, Path(base + entry.path)) for _, entry in group]
+
+    damages: list[Damage] = []
+    fresh: dict[int, Entry] = {}
+    groups = list(_in_groups(close))
+    for group, results in zip(groups, spread(look, groups), strict=True):
+        for (number, entry), (damage, seen) in zip(group, results, strict=True):
+            if damage is not None:
+                damages.append(damage)
+            elif seen != entry:
+                fresh[number] = seen
     if not fresh:
         return damages, manifest
     entries = tuple(fresh.get(number, entry) for number, entry in enumerate(manifest.entries))
     return damages, replace(manifest, entries=entries)
+
+
+def _in_groups(pairs: Group) -> Iterator[Group]:
+    """Files that are read together: one that is large, or several that are small."""
+    group: Group = []
+    size = 0
+    for number, entry in pairs:
+        group.append((number, entry))
+        size += entry.size
+        if size >= GROUP_BYTES or len(group) >= GROUP_FILES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _compare(entry: Entry, path: Path) -> tuple[Damage | None, Entry]:

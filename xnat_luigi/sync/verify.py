@@ -17,7 +17,14 @@ from pathlib import Path
 
 from ..exceptions import XNATLockError, XNATValueError
 from ..staging.lock import staged_lock
-from ..staging.manifest import Damage, Manifest, read_manifest, verify_and_refresh, write_manifest
+from ..staging.manifest import (
+    Damage,
+    Manifest,
+    Spread,
+    read_manifest,
+    verify_and_refresh,
+    write_manifest,
+)
 from .state import SEEN, STATE, State
 
 __all__ = ["Verdict", "find_projects", "verify_tree"]
@@ -97,7 +104,7 @@ def verify_tree(
     seed : int, optional
         Of the draw.
     threads : int
-        Resources at a time with `deep` (hashing runs outside Python's lock).
+        Files at a time with `deep` (hashing runs outside Python's lock).
     watch : callable, optional
         Called with every manifest that was looked at.
 
@@ -122,11 +129,11 @@ def verify_tree(
     if sample < 1:
         paths = [path for path in paths if dice.random() < sample]
 
-    def look(path: Path) -> tuple[Path, Manifest | None, list[Damage]]:
+    def look(path: Path, spread: Spread = map) -> tuple[Path, Manifest | None, list[Damage]]:
         manifest = read_manifest(path)
         if manifest is None:
             return path, None, []
-        damages, fresh = verify_and_refresh(manifest, root, deep=deep)
+        damages, fresh = verify_and_refresh(manifest, root, deep=deep, spread=spread)
         if fresh != manifest:
             _learn(path, manifest, fresh, root)
         return path, manifest, damages
@@ -165,12 +172,13 @@ def _learn(path: Path, read: Manifest, fresh: Manifest, root: Path) -> None:
 Looked = tuple[Path, "Manifest | None", list[Damage]]
 
 
-def _each(look: Callable[[Path], Looked], paths: list[Path], threads: int) -> Iterator[Looked]:
+def _each(look: Callable[..., Looked], paths: list[Path], threads: int) -> Iterator[Looked]:
+    """Look at all resources; with several threads the files of some of them are hashed at once."""
     if threads <= 1:
         yield from map(look, paths)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(look, paths)
+    with ThreadPoolExecutor(threads) as hashing, ThreadPoolExecutor(threads) as looking:
+        yield from looking.map(lambda path: look(path, hashing.map), paths)
 
 
 def _manifests(folder: Path) -> Iterator[Path]:
