@@ -299,26 +299,20 @@ class Transport:
         sockets.check()
         sockets.allow(gap)
         where = f"{method} {self.server}{shown(path)}"
-        policy = self.policy
         sent_headers = dict(headers or {})
         data = _framed(body, sent_headers) if form is None else list(_pairs(form))
         try:
-            with _translated(where, connect or policy.connect):
+            with _translated(where, connect or self.policy.connect):
                 # Past what a session of the library adds: cookies, redirects, the environment.
                 # None of it is wanted here, and it takes as long as all the rest.
-                request = requests.PreparedRequest()
-                request.prepare(
-                    method,
-                    self.server + path,
-                    params=list(_pairs(query)) if query else None,
-                    headers={**session.headers, **sent_headers},
-                    data=data,
-                )
+                request, params = requests.PreparedRequest(), list(_pairs(query or ()))
+                every = {**session.headers, **sent_headers}
+                request.prepare(method, self.server + path, every, None, data, params)
                 response = session.get_adapter(self.server).send(
                     request,
-                    stream=True,
-                    timeout=(connect or policy.connect, wait),
-                    verify=True if session.verify is None else session.verify,
+                    True,
+                    (connect or self.policy.connect, wait),
+                    session.verify is None or session.verify,
                     proxies=session.proxies,
                 )
         except XNATConnectionError:
@@ -327,7 +321,7 @@ class Transport:
             raise
         finally:
             sockets.allow(None)
-        return Reply(response, where, policy, self._clock, gap or policy.gap, sockets)
+        return Reply(response, where, self.policy, self._clock, gap or self.policy.gap, sockets)
 
     def interface(self, cookie: Callable[[], str | None]) -> Interface:
         """A session of the HTTP library for scripts, with our settings and our login (S-075).

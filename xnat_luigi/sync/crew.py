@@ -17,11 +17,11 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import pickle
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
@@ -30,9 +30,7 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from ..exceptions import XNATError
-
-__all__ = ["Crew", "Hand", "count_processors", "may_fork"]
+__all__ = ["Crew", "CrewError", "Hand", "count_processors", "may_fork"]
 
 Result = TypeVar("Result")
 
@@ -43,6 +41,10 @@ _PULSE = 0.2
 """seconds between two messages about bytes"""
 _PR_SET_PDEATHSIG = 1
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class CrewError(Exception):
+    """Something was raised in a child that `Hand.work` does not foresee."""
 
 
 def count_processors() -> int:
@@ -192,8 +194,8 @@ class Crew(Generic[Result]):
 
         Raises
         ------
-        Exception
-            What the work itself raised in a child, as in one process.
+        CrewError
+            The work itself raised something in a child.
         """
         waiting = list(reversed(numbers))
         left = set(numbers)
@@ -235,7 +237,7 @@ class Crew(Generic[Result]):
             elif kind == "bytes":
                 self._pulse(number)
             else:
-                raise result
+                raise CrewError(result)
 
     def _bury(self, child: _Child) -> Iterator[tuple[int, Result]]:
         """A child has ended before its time."""
@@ -280,9 +282,8 @@ def _be_a_child(
                 tell("did", number, result)
             except BrokenPipeError:  # the parent stopped listening: it is over
                 return
-            except Exception as error:
-                with guard:
-                    channel.send(("raised", number, _portable(error)))
+            except Exception as error:  # a fault of the program: it ends the run
+                tell("raised", number, _in_words(error))
                 return
 
     def listen() -> None:
@@ -335,10 +336,8 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _portable(error: Exception) -> Exception:
-    """An error that survives the way to the parent."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return XNATError(f"{type(error).__name__}: {error}")
-    return error
+def _in_words(error: Exception) -> str:
+    """What was raised, and where: an error of any type would not survive the way to the parent."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(last.filename)}, line {last.lineno}"
+    return f"{type(error).__name__}: {error} ({place})"
