@@ -172,9 +172,11 @@ def of_upload(base: Path, *, files: int, repeats: int) -> Iterator[Line]:
                 prearchive.delete_row(conn, row)
 
         def ours() -> None:
-            services.import_archive(
-                conn, Sending(images).stream(), project="P1", subject="S1", session="S1_MR1"
-            )
+            with Sending(images) as sending:
+                services.import_archive(
+                    conn, sending.stream(), project="P1", subject="S1", session="S1_MR1"
+                )
+                assert len(sending.md5) == files  # known when the upload counts as done
 
         def theirs() -> None:
             query = "import-handler=DICOM-zip&inbody=true&project=P1&subject=S1&session=S1_MR1"

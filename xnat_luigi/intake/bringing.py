@@ -8,6 +8,7 @@ after archiving it must not be. Which of the two holds is looked at before every
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from ..rest import prearchive, services, states
 from ..rest.records import Experiment, PrearchiveRow
 from ..staging.pack import pack_zip
 from . import ledger
-from .ahead import read_ahead
+from .ahead import Background, read_ahead
 from .arrivals import Arrival, Image, in_row, list_row_files, make_images, refuse_changed
 from .changing import Change
 from .keys import StudyHeldError, StudyKey, StudyLostError
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from ..connection.login import Connection
 
 SENDS = 3
-_CHUNK = 1 << 20
+LATER = 1 << 30
+"""bytes of a study up to which its files are read twice, the second time from memory"""
+_CHUNK = 256 << 10
 
 
 class Note(Protocol):
@@ -64,39 +67,90 @@ class Brought:
 
 @dataclass
 class Sending:
-    """A study's zip as a stream: no temporary file, flat memory, MD5 taken on the way."""
+    """A study's zip as a stream: no temporary file, flat memory.
+
+    The MD5 of what was sent is taken while the server works on it, from the files again: each must
+    still have the CRC of its bytes in the zip. What is larger than the memory is likely to hold
+    still, or is changed on the way, is hashed as it passes. A context that ends that work.
+    """
 
     images: tuple[Image, ...]
     study_uid: str = ""
     change: Change | None = None
     progress: Callable[[int, int], None] | None = None
-    md5: dict[str, str] = field(default_factory=dict)
     done: int = 0
+    _sent: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    _md5: dict[str, str] = field(default_factory=dict, repr=False)
+    _later: Background[dict[str, str]] | None = field(default=None, repr=False)
+
+    def __enter__(self) -> Sending:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._later is not None:
+            self._later.stop()
 
     @property
     def size(self) -> int:
         """Bytes of all images; the zip is a little larger."""
         return sum(image.size for image in self.images)
 
+    @property
+    def md5(self) -> dict[str, str]:
+        """MD5 by name of all that was sent; waits for it.
+
+        Raises
+        ------
+        XNATIntegrityError
+            A file is not what was sent any more.
+        """
+        return self._md5 if self._later is None else self._later.result()
+
     def stream(self) -> Iterator[bytes]:
         """The zip. Raises XNATIntegrityError when a file changes while it is read."""
-        return read_ahead(pack_zip((image.name, self._chunks(image)) for image in self.images))
+        later = self.change is None and self.size <= LATER
+        read = self._read if later else self._hashed
+        entries = ((image.name, self._chunks(image, read)) for image in self.images)
+        yield from read_ahead(pack_zip(entries, told=self._note))
+        if later:
+            self._later = Background(self._hash_again)
 
-    def _chunks(self, image: Image) -> Iterator[bytes]:
-        digest = hashlib.md5(usedforsecurity=False)
+    def _note(self, name: str, crc: int, size: int) -> None:
+        self._sent[name] = crc, size
+
+    def _chunks(self, image: Image, read: Callable[[Image], Iterator[bytes]]) -> Iterator[bytes]:
         count = 0
-        for chunk in self._read(image):
-            digest.update(chunk)
+        for chunk in read(image):
             count += len(chunk)
             yield chunk
         if self.change is None and count != image.size:
-            raise XNATIntegrityError(
-                f"{image.path} changed while it was sent: read the folder again"
-            )
-        self.md5[image.name] = digest.hexdigest()
+            raise _changed(image)
         self.done += image.size
         if self.progress is not None:
             self.progress(self.done, self.size)
+
+    def _hashed(self, image: Image) -> Iterator[bytes]:
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in self._read(image):
+            digest.update(chunk)
+            yield chunk
+        self._md5[image.name] = digest.hexdigest()
+
+    def _hash_again(self, over: Callable[[], bool]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for image in self.images:
+            digest = hashlib.md5(usedforsecurity=False)
+            crc = size = 0
+            for chunk in self._read(image):
+                digest.update(chunk)
+                crc = zlib.crc32(chunk, crc)
+                size += len(chunk)
+                if over():
+                    return found
+            if (crc, size) != self._sent[image.name]:
+                raise _changed(image)
+            found[image.name] = digest.hexdigest()
+        return found
 
     def _read(self, image: Image) -> Iterator[bytes]:
         if self.change is not None:
@@ -105,6 +159,10 @@ class Sending:
         with Path(image.path).open("rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
+
+
+def _changed(image: Image) -> XNATIntegrityError:
+    return XNATIntegrityError(f"{image.path} changed while it was sent: read the folder again")
 
 
 def bring_in(
@@ -239,19 +297,19 @@ class _Course:
         refuse_changed(self.images)
         self.sends += 1
         self.must_build = True
-        sending = Sending(self.images, self.key.study_uid, self.change, self.progress)
-        count = f"{len(self.images)} files, {sending.size} bytes"
-        self.journal(ledger.SENDING, f"upload {self.sends}: {count}")
-        try:
-            self._import(sending)
-        except XNATUnclearError as error:
-            self.journal(ledger.SENDING, f"the answer was lost: {error}")
-            self.watch.missing()
-            return
-        except XNATResponseError as error:
-            self._refused(sight, error)
-            return
-        self.sent = dict(sending.md5)
+        with Sending(self.images, self.key.study_uid, self.change, self.progress) as sending:
+            count = f"{len(self.images)} files, {sending.size} bytes"
+            self.journal(ledger.SENDING, f"upload {self.sends}: {count}")
+            try:
+                self._import(sending)
+            except XNATUnclearError as error:
+                self.journal(ledger.SENDING, f"the answer was lost: {error}")
+                self.watch.missing()
+                return
+            except XNATResponseError as error:
+                self._refused(sight, error)
+                return
+            self.sent = dict(sending.md5)
         self.journal(ledger.SENT, count, sent=self.sent)
 
     def _import(self, sending: Sending) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from struct import Struct
 
@@ -70,11 +70,20 @@ def _check_name(name: str, seen: set[str]) -> bytes:
     return raw
 
 
-def pack_zip(entries: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
+def pack_zip(
+    entries: Iterable[tuple[str, Source]],
+    *,
+    told: Callable[[str, int, int], None] = lambda name, crc, size: None,
+) -> Iterator[bytes]:
     """Yield a zip of `(name, source)` pairs; a source is a path, bytes or an iterable of bytes.
 
     Each source is read once, when its turn comes, in pieces, so memory stays bounded and a caller
     may count and hash what passes. Files beyond 4 GiB and more than 65535 of them become zip64.
+
+    Parameters
+    ----------
+    told : callable, optional
+        Called with name, CRC-32 and size (bytes) of each member that was packed.
 
     Raises
     ------
@@ -83,7 +92,7 @@ def pack_zip(entries: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
     XNATIOError
         A path cannot be read.
     """
-    return _joined(_zip_pieces(entries))
+    return _joined(_zip_pieces(entries, told))
 
 
 def _joined(pieces: Iterable[bytes], size: int = 64 * 1024) -> Iterator[bytes]:
@@ -108,7 +117,9 @@ def _joined(pieces: Iterable[bytes], size: int = 64 * 1024) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def _zip_pieces(entries: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
+def _zip_pieces(
+    entries: Iterable[tuple[str, Source]], told: Callable[[str, int, int], None]
+) -> Iterator[bytes]:
     central: list[bytes] = []
     seen: set[str] = set()
     offset = 0
@@ -119,6 +130,7 @@ def _zip_pieces(entries: Iterable[tuple[str, Source]]) -> Iterator[bytes]:
             offset += len(piece)
             yield piece
         central.append(member.central())
+        told(name, member.crc, member.size)
     directory = b"".join(central)
     yield directory + _end(len(central), len(directory), offset)
 
