@@ -63,6 +63,7 @@ CHUNK = 1024 * 1024
 
 _EXPIRATION = re.compile(r'SESSION_EXPIRATION_TIME="?(\d+),(\d+)"?')
 _SECRET = re.compile(r"(/tokens/(?:in)?validate/|;jsessionid=).*", re.IGNORECASE)
+_CONNECTION = re.compile(r"^(?:\w+\(host=[^)]*\)|<[^>]* object at 0x[^>]*>): ")
 _NEW_SESSION = re.compile(r"(?:^|[;, ])JSESSIONID=([0-9A-Za-z.-]+)")
 
 
@@ -583,5 +584,4 @@ def _reason(error: BaseException) -> str:
             break
         error = inner
     text = str(error.args[-1] if error.args else error) or type(error).__name__
-    text = text.split(": ", 1)[-1] if "object at 0x" in text else text
-    return text[:160]
+    return _CONNECTION.sub("", text)[:160]

@@ -22,6 +22,7 @@ from ..rest.files.download import open_file
 from ..rest.files.removal import delete_file, delete_resource
 from ..rest.files.upload import ARCHIVES, check_file_path
 from ..rest.files.upload import create_resource as put_resource
+from ..rest.records import md5_of
 from ..staging.save import save_bytes
 from ..transfer import zipped
 from .folders import download_resource
@@ -524,8 +525,7 @@ def _download(
     if format is not None:
         raise XNATValueError("a file is downloaded as it is: no format can be asked for (A 6.3)")
     conn = file.xnat_session.connection
-    digest = str(file.digest or "")
-    md5 = digest if len(digest) == 32 else None
+    md5 = md5_of(str(file.digest or ""))
     for attempt in (1, 2):
         try:
             with open_file(conn, file.uri) as stream:
@@ -535,8 +535,7 @@ def _download(
             if attempt == 2:
                 raise
             file.clearcache()  # it may have been replaced meanwhile: read size and digest anew
-            digest = str(file.digest or "")
-            md5 = digest if len(digest) == 32 else None
+            md5 = md5_of(str(file.digest or ""))
     if verbose:
         file.logger.info("Saved %d bytes as %s", saved.size, target)
     return str(target)

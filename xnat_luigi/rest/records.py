@@ -38,6 +38,7 @@ __all__ = [
     "Token",
     "Tracking",
     "User",
+    "md5_of",
 ]
 
 
@@ -141,6 +142,12 @@ class Resource:
     tags: str = ""
 
 
+def md5_of(digest: str) -> str:
+    """A digest in lower case if it is an MD5, else ""."""
+    plain = digest.strip().lower()
+    return plain if _MD5.fullmatch(plain) else ""
+
+
 @dataclass(frozen=True)
 class File:
     """A row of `.../files`. `path` is the whole path within the resource, `uri` unquoted."""
@@ -158,7 +165,7 @@ class File:
     @cached_property
     def md5(self) -> str:
         """The digest if it is an MD5, "" if there is none or the site takes another (A 6.2)."""
-        return self.digest if _MD5.fullmatch(self.digest) else ""
+        return md5_of(self.digest)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from ..exceptions import (
 )
 from ..rest.answers import read_table
 from ..rest.files.upload import check_file_path
+from ..rest.records import md5_of
 from ..staging.save import Want, part_writer, publish
 from ..staging.unpack import unpack_zip
 from .addresses import read_address, servers_of
@@ -197,12 +198,8 @@ def _expected(
     for row in read_table(answer):
         listed = row.get("URI", "").partition("/files/")[2]
         if listed in (name, unquote(name)):
-            digest = row.get("digest", "")
             size = row.get("Size", "")
-            return (
-                int(size) if size.isdigit() else None,
-                digest if len(digest) == 32 else None,
-            )
+            return int(size) if size.isdigit() else None, md5_of(row.get("digest", "")) or None
     raise XNATNotFoundError(
         f"{listing} lists no such file: {name}", status=404, method="GET", path=path
     )

@@ -60,14 +60,14 @@ def fingerprint(files: Iterable[File]) -> str:
     `SIZES` is the SHA-256 (first 32 hex digits) over paths and sizes, `DIGESTS` over paths, sizes
     and MD5 digests, or `-` when a digest or a size is missing: the word says itself what it proves.
     """
-    rows = sorted((file.path, file.size, file.digest) for file in files)
+    rows = sorted((file.path, file.size, file.md5) for file in files)
     by_size = hashlib.sha256()
     by_digest = hashlib.sha256()
     complete = True
     for path, size, digest in rows:
         by_size.update(f"{path}\0{size}\n".encode())
-        by_digest.update(f"{path}\0{size}\0{digest.lower()}\n".encode())
-        complete = complete and size is not None and len(digest) == 32
+        by_digest.update(f"{path}\0{size}\0{digest}\n".encode())
+        complete = complete and size is not None and bool(digest)
     total = sum(size or 0 for _, size, _ in rows)
     digests = by_digest.hexdigest()[:32] if complete else "-"
     return f"v1:{len(rows)}:{total}:{by_size.hexdigest()[:32]}:{digests}"
