@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -23,6 +26,7 @@ from xnat_luigi.rest.items import delete_item
 from xnat_luigi.rest.records import Experiment
 from xnat_luigi.staging.lock import slot
 from xnat_luigi.staging.manifest import read_manifest
+from xnat_luigi.staging.save import machine
 from xnat_luigi.standin import StandIn
 from xnat_luigi.sync import inventory, plan
 from xnat_luigi.sync.apply import Rules, apply
@@ -340,3 +344,20 @@ def test_the_file_in_the_documents_is_right() -> None:
     order = Order.from_mapping(values)
     assert order.select.since == "2024-01-01"
     assert (order.projects, order.deep) == (("P1", "P2"), "1/30")
+
+
+def test_D2_a_record_that_a_killed_run_left_half_written_goes(
+    standin: StandIn, sync: Sync, root: Path
+) -> None:
+    fill(standin, 1)
+    ended = subprocess.Popen([sys.executable, "-c", "pass"])
+    ended.wait()
+    half = root / ".xnat-luigi" / "locks" / "P1"
+    half.mkdir(parents=True)
+    left = half / f".E0.lock.owner.{ended.pid:x}-{machine()}-00000001.part"
+    ours = half / f".E0.lock.owner.{os.getpid():x}-{machine()}-00000001.part"
+    left.touch()
+    ours.touch()
+    sync()
+    assert not left.exists()
+    assert ours.exists()  # its process lives: it may be about to be renamed

@@ -172,6 +172,7 @@ def apply(
     for step in plan.settled:
         _settle(run, step)
     if plan.steps:
+        state.sweep()
         sync_all(plan.root)
     seconds = round(time.monotonic() - begin, 3)
     reports = tuple(done[step.session.id] for step in plan.steps)

@@ -3,17 +3,18 @@
 Python runs one thread of a process at a time, and the many small files of a session are more work
 for Python than for the disk: one process keeps hardly more than one processor busy, whatever the
 number of its threads. So a sync from the command line forks a few children before it starts any
-thread. Each of them takes sessions from one pipe, works on them in threads of its own, and tells
-what came of them; all else (the plan, the report, the progress, the login) stays with the parent.
+thread. Each of them is given sessions by a pipe, works on them in threads of its own, and tells
+what came of them by another; all else (plan, report, progress, login) stays with the parent.
 
 All of them live and die together. A parent that is stopped stops its children, which give back
 what they hold as one process would on Ctrl-C; one that is killed takes them along (where the system
 cannot do that they hear of it by the end of a pipe, and stop). A child that somebody kills costs
-the sessions it was working on, and the others go on.
+the sessions it was working on; the others go on with the rest.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -22,6 +23,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
@@ -36,7 +38,7 @@ Result = TypeVar("Result")
 
 _NUMBER = 8
 _AHEAD = 2
-"""so many sessions for each thread lie ready in the pipe"""
+"""so many sessions lie ready for each child beyond those that its threads work on"""
 _PULSE = 0.2
 """seconds between two messages about bytes"""
 _PR_SET_PDEATHSIG = 1
@@ -86,9 +88,20 @@ class Hand(Generic[Result]):
 
 @dataclass
 class _Child:
+    """A child as the parent knows it: of the sessions it was given it is doing some."""
+
     pid: int
     channel: Channel
+    orders: int
+    room: int
+    given: set[int] = field(default_factory=set)
     doing: set[int] = field(default_factory=set)
+
+    def close(self) -> None:
+        """Give it no more sessions."""
+        if self.orders >= 0:
+            os.close(self.orders)
+        self.orders, self.room = -1, 0
 
 
 class Crew(Generic[Result]):
@@ -117,10 +130,9 @@ class Crew(Generic[Result]):
     ) -> None:
         self._lost = lost
         self._pulse = pulse
-        self._ahead = _AHEAD * threads
-        self._numbers, self._orders = os.pipe()
-        hold, self._hold = os.pipe()
+        self._waiting: deque[int] = deque()
         self._children: list[_Child] = []
+        hold, self._hold = os.pipe()
         gc.freeze()  # what is there by now stays shared with the children
         sys.stdout.flush()
         sys.stderr.flush()
@@ -137,23 +149,29 @@ class Crew(Generic[Result]):
 
     def _fork(self, hand: Hand[Result], threads: int, hold: int) -> _Child:
         ours, theirs = Pipe(duplex=False)
+        numbers, orders = os.pipe()
         parent = os.getpid()
         pid = os.fork()
         if pid:
             theirs.close()
-            return _Child(pid, ours)
+            os.close(numbers)
+            return _Child(pid, ours, orders, threads + _AHEAD)
         status = 1
         try:
             _die_with(parent)
             for name in _SIGNALS:  # of these the parent hears, and tells by the pipe
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
-            os.close(self._orders)
+            # A pipe ends for its reader when nobody holds its other end any more.
             os.close(self._hold)
+            os.close(orders)
             ours.close()
             for other in self._children:
+                other.close()
                 other.channel.close()
-            _be_a_child(hand, threads, self._numbers, hold, theirs)
+            _be_a_child(hand, threads, numbers, hold, theirs)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)  # nothing of the parent's is flushed, closed or logged out here
 
@@ -166,28 +184,25 @@ class Crew(Generic[Result]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
-            self._close("_orders")  # all is done: they find no more numbers, and log out
+        if error is None:  # all is done: they find no more numbers, and log out
             for child in self._children:
-                _wait_for(child.pid)
-            self._children = []
+                child.close()
+            while self._children:
+                _wait_for(self._children[-1].pid)
+                self._children.pop().channel.close()
         self.stop()
 
     def stop(self) -> None:
         """End the children: those that still work stop as on Ctrl-C. Waits for them."""
-        self._close("_orders", "_hold", "_numbers")
-        children, self._children = self._children, []
-        for child in children:
+        if self._hold >= 0:
+            os.close(self._hold)
+            self._hold = -1
+        for child in self._children:
+            child.close()
             child.channel.close()  # who still tells something finds nobody listening
-        for child in children:
-            _wait_for(child.pid)
-
-    def _close(self, *names: str) -> None:
-        for name in names:
-            pipe = getattr(self, name)
-            if pipe >= 0:
-                os.close(pipe)
-                setattr(self, name, -1)
+        while self._children:
+            _wait_for(self._children[-1].pid)
+            self._children.pop()
 
     def do(self, numbers: Sequence[int], patient: bool) -> Iterator[tuple[int, Result]]:
         """Have the sessions of these numbers done; yields number and result, in this order.
@@ -197,24 +212,34 @@ class Crew(Generic[Result]):
         CrewError
             The work itself raised something in a child.
         """
-        waiting = list(reversed(numbers))
+        self._waiting = deque(numbers)
         left = set(numbers)
-        under_way = 0
         found: dict[int, Result] = {}
         order = iter(numbers)
         following = next(order, None)
         while left:
-            while waiting and under_way < self._ahead and self._children:
-                code = waiting.pop() * 2 + patient
-                os.write(self._orders, code.to_bytes(_NUMBER, "little"))
-                under_way += 1
+            self._hand_out(patient)
             for number, result in self._hear(left):
                 left.discard(number)
-                under_way -= 1
                 found[number] = result
             while following is not None and following in found:
                 yield following, found.pop(following)
                 following = next(order, None)
+
+    def _hand_out(self, patient: bool) -> None:
+        """Give sessions to the children that have the fewest, and room for more."""
+        while self._waiting and self._children:
+            child = min(self._children, key=lambda one: len(one.given) - one.room)
+            if len(child.given) >= child.room:
+                return
+            number = self._waiting[0]
+            try:
+                code = (number * 2 + patient).to_bytes(_NUMBER, "little")
+                os.write(child.orders, code)
+            except BrokenPipeError:  # it has ended, of which we hear soon
+                child.close()
+                continue
+            child.given.add(self._waiting.popleft())
 
     def _hear(self, left: set[int]) -> Iterator[tuple[int, Result]]:
         """What the children tell next."""
@@ -226,13 +251,14 @@ class Crew(Generic[Result]):
         for child in [one for one in self._children if one.channel in ready]:
             try:
                 kind, number, result = child.channel.recv()
-            except EOFError:
+            except (EOFError, ConnectionResetError):
                 yield from self._bury(child)
                 continue
             if kind == "took":
                 child.doing.add(number)
             elif kind == "did":
                 child.doing.discard(number)
+                child.given.discard(number)
                 yield number, result
             elif kind == "bytes":
                 self._pulse(number)
@@ -240,10 +266,12 @@ class Crew(Generic[Result]):
                 raise CrewError(result)
 
     def _bury(self, child: _Child) -> Iterator[tuple[int, Result]]:
-        """A child has ended before its time."""
+        """A child has ended before its time; what it had not begun is for the others."""
         self._children.remove(child)
+        child.close()
         child.channel.close()
         status = _wait_for(child.pid)
+        self._waiting.extendleft(sorted(child.given - child.doing, reverse=True))
         how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
         for number in sorted(child.doing):
             yield number, self._lost(number, f"the process that fetched it {how}")
@@ -271,20 +299,22 @@ def _be_a_child(
         if amount := pulse.add(count):
             tell("bytes", amount)
 
+    def one_session(number: int, patient: bool) -> None:
+        try:
+            tell("took", number)
+            result = hand.work(number, patient)
+        except BaseException as error:  # a fault of the program, or the end: it ends the run
+            tell("raised", number, _in_words(error))
+            raise SystemExit from None
+        if amount := pulse.rest():
+            tell("bytes", amount)
+        tell("did", number, result)
+
     def labour() -> None:
-        while code := os.read(numbers, _NUMBER):
-            number, patient = divmod(int.from_bytes(code, "little"), 2)
-            try:
-                tell("took", number)
-                result = hand.work(number, bool(patient))
-                if amount := pulse.rest():
-                    tell("bytes", amount)
-                tell("did", number, result)
-            except BrokenPipeError:  # the parent stopped listening: it is over
-                return
-            except Exception as error:  # a fault of the program: it ends the run
-                tell("raised", number, _in_words(error))
-                return
+        with contextlib.suppress(BrokenPipeError):  # the parent stopped listening: it is over
+            while code := os.read(numbers, _NUMBER):
+                number, patient = divmod(int.from_bytes(code, "little"), 2)
+                one_session(number, bool(patient))
 
     def listen() -> None:
         os.read(hold, 1)  # ends when the parent does, or wants us to
@@ -336,7 +366,7 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     """What was raised, and where: an error of any type would not survive the way to the parent."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{os.path.basename(last.filename)}, line {last.lineno}"
