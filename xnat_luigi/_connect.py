@@ -13,9 +13,10 @@ from dataclasses import replace
 from urllib.parse import urljoin, urlsplit
 
 from .config import Policy, Settings
+from .connection.address import check_server, origin_of
 from .connection.credentials import Credentials, find_credentials
 from .connection.login import Connection
-from .connection.transport import Transport, check_server, origin_of
+from .connection.transport import Transport
 from .exceptions import XNATConfigError, XNATLoginFailedError, XNATNotFoundError
 from .rest import site
 from .schema.loading import load_model

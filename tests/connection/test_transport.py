@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xnat_luigi.config import Policy
-from xnat_luigi.connection.transport import Transport, check_server, origin_of
+from xnat_luigi.connection.address import check_server, origin_of
+from xnat_luigi.connection.transport import Transport
 from xnat_luigi.exceptions import (
     XNATConfigError,
     XNATConnectionError,
@@ -313,3 +315,16 @@ def test_N2_a_reader_that_takes_its_time_is_not_a_server_that_drips(wire: Wire) 
         now[0] += 600.0
     assert count == size
     transport.close()
+
+
+def test_a_header_without_a_value_is_left_out_and_time_is_told(wire: Wire) -> None:
+    url, kept = wire(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    ticks = iter(range(0, 1000, 3))
+    transport = Transport(url, clock=lambda: float(next(ticks)))
+    headers: Any = {"X-One": "1", "X-None": None}
+    reply = transport.send("GET", "/data", headers=headers, wait=5)
+    response = reply.as_response(reply.read())
+    transport.close()
+    assert b"X-One: 1" in kept[0]
+    assert b"X-None" not in kept[0]
+    assert response.elapsed.total_seconds() == 3

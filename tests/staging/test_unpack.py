@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,3 +221,43 @@ def test_64_bit_lengths_are_read(tmp_path: Path, streamed: bool, method: int) ->
 def test_many_members_have_a_64_bit_end() -> None:
     packed = b"".join(pack_zip((f"{n}", b"") for n in range(65_600)))
     assert len(unpack_zip(pieces(packed, 1 << 20), lambda name: None)) == 65_600
+
+
+def make_described(data: bytes, size: int) -> bytes:
+    """A stored member with its length in front and a descriptor behind all the same."""
+    crc = zlib.crc32(data)
+    local = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 20, 8, 0, 0, 33, 0, size, size, 1, 0) + b"x"
+    behind = struct.pack("<4sIII", b"PK\7\x08", crc, size, size)
+    central = struct.pack(
+        *("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, 20, 8, 0, 0, 33, crc, size, size, 1),
+        *(0, 0, 0, 0, 0, 0),
+    )
+    central += b"x"
+    start = len(local) + len(data) + len(behind)
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(central), start, 0)
+    return local + data + behind + central + end
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["no digest", "digest known"])
+def test_a_stored_member_may_have_a_descriptor_behind_it(tmp_path: Path, known: bool) -> None:
+    data = repeated(5000)
+    md5 = hashlib.md5(data).hexdigest() if known else None
+    want = Want(tmp_path / "x", len(data), md5)
+    (found,) = unpack_zip(pieces(make_described(data, len(data)), 700), lambda name: want)
+    assert found.part is not None and found.part.saved is not None
+    assert found.part.saved.md5 == hashlib.md5(data).hexdigest()
+
+
+def test_N11_a_digest_proves_a_member_whatever_its_crc_says(tmp_path: Path) -> None:
+    """The server's own CRC may be wrong; what it says of the file's MD5 is what counts."""
+    data = repeated(3000)
+    raw = bytearray(make_zip({"x": data}, zipfile.ZIP_STORED, False))
+    for at in (raw.index(b"PK\3\4") + 14, raw.index(b"PK\1\2") + 16):
+        raw[at] ^= 1
+    digest = hashlib.md5(data).hexdigest()
+    good = Want(tmp_path / "x", len(data), digest)
+    (found,) = unpack_zip(pieces(bytes(raw), 700), lambda name: good)
+    assert found.part is not None
+    found.part.discard()
+    with pytest.raises(XNATIntegrityError, match="damaged"):
+        unpack_zip(pieces(bytes(raw), 700), lambda name: Want(tmp_path / "x", len(data)))

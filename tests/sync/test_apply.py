@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -448,3 +449,30 @@ def test_a_server_below_a_path(tmp_path: Path, netrc: Path) -> None:
         todo = plan.make(inventory.take(conn, "P1"), tmp_path / "data")
         assert apply(conn, todo).files == 1
         close_all()
+
+
+@pytest.mark.parametrize("lists", ["NFD", "another case"])
+def test_what_a_disk_lists_under_another_name_is_put_aside_too(
+    standin: StandIn, sync: Sync, root: Path, monkeypatch: pytest.MonkeyPatch, lists: str
+) -> None:
+    """Some disks list names in another form than they were given, and find them in both."""
+    name = unicodedata.normalize("NFC", "K\u00f6rper.dcm")
+    standin.add_session("P1", "S0", "E0", scans={"1": {"resources": {"DICOM": {name: b"right"}}}})
+    place = root / "P1/S0/E0/scans/1/resources/DICOM/files" / name
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"somebody else's")
+    listed = os.listdir
+
+    def other(folder: str) -> list[str]:
+        names = listed(folder)
+        if lists == "NFD":
+            return [unicodedata.normalize("NFD", one) for one in names]
+        return [one.upper() for one in names]
+
+    monkeypatch.setattr("xnat_luigi.staging.sweep.os.listdir", other)
+    report = sync()
+    monkeypatch.undo()
+    assert report.exit_status == 0
+    assert place.read_bytes() == b"right"
+    (aside,) = (root / ".xnat-luigi" / "trash").rglob("*.dcm")
+    assert aside.read_bytes() == b"somebody else's"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xnat_luigi.staging import manifest
 from xnat_luigi.staging.lock import staged_lock
 from xnat_luigi.staging.manifest import (
     GROUP_BYTES,
@@ -76,7 +79,7 @@ def test_L1_verify_does_not_undo_a_sync_that_came_between(
 
 
 def test_the_files_of_one_resource_are_hashed_by_several_threads(
-    standin: StandIn, sync: Sync, root: Path
+    standin: StandIn, sync: Sync, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(standin, 2, files=4)
     sync()
@@ -87,7 +90,21 @@ def test_the_files_of_one_resource_are_hashed_by_several_threads(
     victim.write_bytes(bytes(data))
     os.utime(victim, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     one = verify.verify_tree(root, deep=True, threads=1)
+    threads: set[int] = set()
+    hashed = manifest.hash_file
+    together = threading.Barrier(2)
+
+    def hash_file(path: Path) -> str:
+        if path.parent == victim.parent:  # of one resource: two at least at the same time
+            threads.add(threading.get_ident())
+            with contextlib.suppress(threading.BrokenBarrierError):
+                together.wait(5)
+        return hashed(path)
+
+    monkeypatch.setattr(manifest, "GROUP_FILES", 1)
+    monkeypatch.setattr(manifest, "hash_file", hash_file)
     many = verify.verify_tree(root, deep=True, threads=4)
+    assert len(threads) >= 2 and not together.broken
     assert [(each.path, each.kind) for each in one.damages] == [(FIRST, "damaged")]
     assert replace(many, seconds=0.0) == replace(one, seconds=0.0)
 

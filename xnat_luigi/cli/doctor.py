@@ -63,9 +63,9 @@ def steps(
         A step failed; the message says what to do.
     """
     from .. import uris
+    from ..connection.address import check_server
     from ..connection.credentials import find_credentials, netrc_path
     from ..connection.registry import connection_for
-    from ..connection.transport import check_server
     from ..rest import site
 
     address = check_server(server)
@@ -91,7 +91,8 @@ def steps(
 
 def _reach(address: str) -> Iterator[tuple[str, str]]:
     from ..config import Settings
-    from ..connection.transport import Transport, shown
+    from ..connection.address import shown
+    from ..connection.transport import Transport
     from ..exceptions import XNATConfigError
 
     settings = Settings.from_environ()

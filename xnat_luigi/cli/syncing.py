@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -258,7 +258,7 @@ def display(
     def plain(text: str) -> None:
         print(text, file=sys.stderr)
 
-    if not (bars and total and sys.stderr.isatty()):
+    if not (bars and total and sys.stderr is not None and sys.stderr.isatty()):
         yield Display(journal, project, total, plain, failures=failures)
         return
     from rich.console import Console
@@ -290,16 +290,16 @@ def display(
             refresh()
 
     def start() -> None:
+        stack.callback(progress.stop)
         progress.start()
+        stack.callback(refresh)
         ticker.start()
+        stack.callback(ticker.join)
 
     shown = Display(journal, project, total, say, failures=failures, start=start)
     ticker = threading.Thread(target=tick, daemon=True)
-    try:
-        yield shown
-    finally:
-        stop.set()
-        if ticker.is_alive():
-            ticker.join()
-            refresh()
-            progress.stop()
+    with ExitStack() as stack:
+        try:
+            yield shown
+        finally:
+            stop.set()

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import XNATResponseError
-from .transport import CHUNK, Reply, shown
+from .address import shown
+from .transport import CHUNK, Reply
 
 if TYPE_CHECKING:
     import requests

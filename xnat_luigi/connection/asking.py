@@ -15,9 +15,10 @@ from ..exceptions import (
     XNATUnavailableError,
     XNATUnclearError,
 )
+from .address import shown
 from .answer import Answer, Wait, detail_of
 from .retry import RETRIED
-from .transport import Body, Query, shown
+from .transport import Body, Query
 
 __all__ = ["Sending", "Timeout", "elsewhere", "page_error", "refusal", "unclear"]
 

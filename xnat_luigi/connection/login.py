@@ -25,11 +25,12 @@ from ..exceptions import (
     XNATResponseError,
 )
 from . import entrance
+from .address import shown
 from .answer import Answer, Stream, Wait, is_login_page, is_page, shows_nothing
 from .asking import Sending, Timeout, page_error, refusal, unclear
 from .credentials import Credentials, tell_nobody
 from .retry import RETRIED, RetryPolicy, read_retry_after
-from .transport import Body, Interface, NotSentError, Query, Reply, Transport, shown
+from .transport import Body, Interface, NotSentError, Query, Reply, Transport
 
 __all__ = ["Answer", "Connection", "Stream", "Wait"]
 

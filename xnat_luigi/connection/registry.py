@@ -14,9 +14,10 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 
 from ..config import Settings
+from .address import check_server
 from .credentials import Credentials, find_credentials
 from .login import Connection
-from .transport import Transport, check_server
+from .transport import Transport
 
 __all__ = ["close_all", "connection_for"]
 

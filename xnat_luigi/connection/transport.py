@@ -15,8 +15,8 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 import requests
 import requests.utils
@@ -33,6 +33,7 @@ from ..exceptions import (
     XNATSSLError,
     XNATTimeoutError,
 )
+from .address import check_server, origin_of, shown
 from .sockets import Sockets
 
 __all__ = [
@@ -42,10 +43,7 @@ __all__ = [
     "Query",
     "Reply",
     "Transport",
-    "check_server",
     "encode_multipart",
-    "origin_of",
-    "shown",
 ]
 
 logger = logging.getLogger(__name__)
@@ -60,50 +58,12 @@ USER_AGENT = (
 )
 """names the client in detail (S-017); XNAT would treat what looks like a browser as one (A 1.3)"""
 CHUNK = 1024 * 1024
+SENT_AT_ONCE = 256 * 1024
+"""bytes that the other side has to take within one gap"""
 
 _EXPIRATION = re.compile(r'SESSION_EXPIRATION_TIME="?(\d+),(\d+)"?')
-_SECRET = re.compile(r"(/tokens/(?:in)?validate/|;jsessionid=).*", re.IGNORECASE)
 _CONNECTION = re.compile(r"^(?:\w+\(host=[^)]*\)|<[^>]* object at 0x[^>]*>): ")
 _NEW_SESSION = re.compile(r"(?:^|[;, ])JSESSIONID=([0-9A-Za-z.-]+)")
-
-
-def check_server(server: str) -> str:
-    """The address without a trailing slash.
-
-    Raises
-    ------
-    XNATConfigError
-        It is no http or https address, or it holds a user or password.
-    """
-    named = server.rsplit("@", 1)[-1]
-    try:
-        parts = urlsplit(server)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
-        usable = False
-    if not usable or re.search(r"[\x00-\x20\x7f\\]", server):
-        raise XNATConfigError(
-            f"{named!r} is no address of a server, such as https://xnat.example.org"
-        )
-    if parts.username or parts.password:
-        raise XNATConfigError(
-            f"the address of {parts.hostname} holds a login: leave it out, it would end up in logs"
-        )
-    if parts.query or parts.fragment:
-        raise XNATConfigError(f"the address {server!r} has a query: give the server only")
-    return server.rstrip("/")
-
-
-def origin_of(address: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of an address: what a password or a cookie is meant for."""
-    parts = urlsplit(address)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname or "", port
-
-
-def shown(path: str) -> str:
-    """A path as it may stand in logs and messages: without the tokens that some have in it."""
-    return _SECRET.sub(r"\1...", path.partition("?")[0])
 
 
 class NotSentError(XNATConnectionError):
@@ -300,7 +260,8 @@ class Transport:
         sockets.check()
         sockets.allow(gap)
         where = f"{method} {self.server}{shown(path)}"
-        sent_headers = dict(headers or {})
+        sent_headers = {name: value for name, value in (headers or {}).items() if value is not None}
+        begin = self._clock()
         data = _framed(body, sent_headers) if form is None else list(_pairs(form))
         try:
             with _translated(where, connect or self.policy.connect):
@@ -322,6 +283,7 @@ class Transport:
             raise
         finally:
             sockets.allow(None)
+        response.elapsed = timedelta(seconds=self._clock() - begin)
         return Reply(response, where, self.policy, self._clock, gap or self.policy.gap, sockets)
 
     def interface(self, cookie: Callable[[], str | None]) -> Interface:
@@ -491,7 +453,7 @@ def _framed(body: Body | None, headers: dict[str, str]) -> Any:
     if hasattr(body, "read"):
         file: IO[bytes] = body  # type: ignore[assignment]
         length = int(named) if named else _rest_of(file)
-        pieces: Iterable[bytes] = iter(lambda: file.read(CHUNK), b"")
+        pieces: Iterable[bytes] = iter(lambda: file.read(SENT_AT_ONCE), b"")
     else:
         length = int(named) if named else None
         pieces = body

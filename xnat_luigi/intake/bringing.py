@@ -8,6 +8,7 @@ after archiving it must not be. Which of the two holds is looked at before every
 from __future__ import annotations
 
 import hashlib
+import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ..connection.login import Connection
 
 SENDS = 3
+log = logging.getLogger(__name__)
 LATER = 1 << 30
 """bytes of a study up to which its files are read twice, the second time from memory"""
 _CHUNK = 256 << 10
@@ -54,7 +56,8 @@ class Note(Protocol):
 class Brought:
     """Where a study is after `bring_in`: in a built row, or archived already.
 
-    `sent` maps the names of the images to their MD5, "" where this call did not read them.
+    `sent` maps the names of the images to their MD5, "" where this call did not read them or they
+    were changed since.
     """
 
     key: StudyKey
@@ -97,14 +100,15 @@ class Sending:
 
     @property
     def md5(self) -> dict[str, str]:
-        """MD5 by name of all that was sent; waits for it.
+        """MD5 by name of all images; waits for it.
 
-        Raises
-        ------
-        XNATIntegrityError
-            A file is not what was sent any more.
+        "" where it is not known: the file was changed or removed since it was sent, or the server
+        answered before it had taken all of the zip. What was sent of it is proven by its CRC only.
         """
-        return self._md5 if self._later is None else self._later.result()
+        if self._later is None and self._sent and not self._md5:
+            self._later = Background(self._hash_again)
+        known = self._md5 if self._later is None else self._later.result()
+        return {image.name: known.get(image.name, "") for image in self.images}
 
     def stream(self) -> Iterator[bytes]:
         """The zip. Raises XNATIntegrityError when a file changes while it is read."""
@@ -124,7 +128,9 @@ class Sending:
             count += len(chunk)
             yield chunk
         if self.change is None and count != image.size:
-            raise _changed(image)
+            raise XNATIntegrityError(
+                f"{image.path} changed while it was sent: read the folder again"
+            )
         self.done += image.size
         if self.progress is not None:
             self.progress(self.done, self.size)
@@ -141,15 +147,20 @@ class Sending:
         for image in self.images:
             digest = hashlib.md5(usedforsecurity=False)
             crc = size = 0
-            for chunk in self._read(image):
-                digest.update(chunk)
-                crc = zlib.crc32(chunk, crc)
-                size += len(chunk)
-                if over():
-                    return found
-            if (crc, size) != self._sent[image.name]:
-                raise _changed(image)
-            found[image.name] = digest.hexdigest()
+            try:
+                for chunk in self._read(image):
+                    digest.update(chunk)
+                    crc = zlib.crc32(chunk, crc)
+                    size += len(chunk)
+                    if over():
+                        return found
+            except OSError as error:
+                log.warning("%s was sent and cannot be read again: %s", image.path, error)
+                continue
+            if (crc, size) == self._sent.get(image.name):
+                found[image.name] = digest.hexdigest()
+            else:
+                log.warning("%s is not what was sent any more: its digest is not known", image.path)
         return found
 
     def _read(self, image: Image) -> Iterator[bytes]:
@@ -159,10 +170,6 @@ class Sending:
         with Path(image.path).open("rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
-
-
-def _changed(image: Image) -> XNATIntegrityError:
-    return XNATIntegrityError(f"{image.path} changed while it was sent: read the folder again")
 
 
 def bring_in(

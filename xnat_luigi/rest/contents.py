@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import uris
@@ -155,12 +156,8 @@ def list_files(
     if label is not None and "," not in label and not found:
         _need_resource(conn, place, label)
     if not digests:
-        return [_undigested(file) for file in found]
+        return [replace(file, digest="") for file in found]
     return found
-
-
-def _undigested(file: File) -> File:
-    return File(**{**vars(file), "digest": ""})
 
 
 def _refuse_parents(place: uris.Address, files: Iterable[File]) -> None:

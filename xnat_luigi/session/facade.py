@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import core, uris
 from ..classes import ClassModel
+from ..connection.address import check_server
 from ..connection.credentials import Credentials
 from ..connection.login import Connection
-from ..connection.transport import Transport, check_server
+from ..connection.transport import Transport
 from ..exceptions import XNATNotConnectedError, XNATNotFoundError, XNATValueError
 from ..rest import listings, site
 from . import transfers

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
+from ..connection.address import origin_of
 from ..connection.answer import Wait
-from ..connection.transport import encode_multipart, origin_of
+from ..connection.transport import encode_multipart
 from ..exceptions import XNATResponseError
 from .addresses import read_address, servers_of
 

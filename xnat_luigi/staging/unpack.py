@@ -1,9 +1,9 @@
 """Zip streams, checked and written as they arrive; the zip never lies on disk or in memory.
 
-The stream is believed in nothing: names are checked, lengths bounded, each member's CRC and
-lengths compared with what came, and at the end the directory of the zip with the members seen
-(fault rows Z1 to Z3). No file has a final name before all of that has held. Why this is our own
-reader and not a library: docs/decisions/0003.
+The stream is believed in nothing: names are checked, lengths bounded, each member's lengths and
+its CRC (where no digest proves more) compared with what came, and at the end the directory of the
+zip with the members seen (fault rows Z1 to Z3). No file has a final name before all of that has
+held, or its own digest has. Why this is our own reader and not a library: docs/decisions/0003.
 """
 
 from __future__ import annotations
@@ -327,7 +327,7 @@ class _Unpacking:
         crc = size = 0
         pieces = self._stored(member) if member.method == 0 else self._inflated(member)
         described = bool(member.flags & _DESCRIPTOR) and member.method == 8
-        needs_crc = described or not proven
+        needs_crc = bool(member.flags & _DESCRIPTOR) or not proven
         most = self.limits.member_bytes
         if not described:
             most = min(most, member.size)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +79,26 @@ class Rules:
             raise XNATValueError(f"digests: {self.digests!r} is not of {', '.join(DIGESTS)}")
 
 
+@dataclass(frozen=True)
+class _End:
+    """How a session ended: its report, None if somebody else works on it; and for the others
+    "done", "outage" (no answer), "hopeless" (a refused login, a full disk), or "" (nothing)."""
+
+    report: SessionReport | None
+    kind: str = ""
+
+
+def _failed(step: Step, reason: str, status: int = 1, kind: str = "") -> _End:
+    report = SessionReport(step.session.label, step.reason, failed=reason, exit_status=status)
+    return _End(report, kind)
+
+
+def _kind_of(error: Exception) -> str:
+    if isinstance(error, XNATAuthError) or getattr(error, "errno", None) in _NO_DISK:
+        return "hopeless"
+    return "outage" if isinstance(error, (XNATConnectionError, XNATUnavailableError)) else ""
+
+
 @dataclass
 class _Run:
     """What the threads of one run share."""
@@ -94,17 +114,23 @@ class _Run:
     outages: int = 0
     guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, error: Exception | None) -> None:
+    def note(self, end: _End) -> None:
         """Learn from the end of a session whether the others have a chance."""
         with self.guard:
-            if error is None:
+            if end.kind == "done":
                 self.outages = 0
-            elif isinstance(error, (XNATConnectionError, XNATUnavailableError)):
+            elif end.kind == "outage":
                 self.outages += 1
-            hopeless = isinstance(error, XNATAuthError) or getattr(error, "errno", None) in _NO_DISK
-            if not self.broken and (hopeless or self.outages >= MOST_OUTAGES):
-                self.broken = str(error)
-                self.status = getattr(error, "exit_status", 1)
+            hopeless = end.kind == "hopeless" or self.outages >= MOST_OUTAGES
+            if end.report is not None and hopeless and not self.broken:
+                self.broken = end.report.failed
+                self.status = end.report.exit_status
+
+    def refuse(self, number: int) -> _End | None:
+        """The end of a session that is not tried, as no other has a chance; None if it is."""
+        if not self.broken:
+            return None
+        return _failed(self.plan.steps[number], f"not tried, since: {self.broken}", self.status)
 
     def beat(self, count: int) -> None:
         self.rest(0)
@@ -153,17 +179,15 @@ def apply(
         state.check_server(plan.inventory.server)
         state.bind(plan.inventory.server)
     done: dict[str, SessionReport] = {}
-    spread = processes > 1 and len(plan.steps) >= 2 * processes and may_fork()
-    hands = _in_processes(run, workers, processes) if spread else _in_threads(run, workers)
-    with hands as do:
+    with _hands(run, workers, processes) as do:
         todo: Sequence[int] = range(len(plan.steps))
         for patient in (False, True):  # what others work on comes last: they may end it for us
             later = []
-            for number, one in do(todo, patient):
-                if one is None:
+            for number, end in do(todo, patient):
+                if end.report is None:
                     later.append(number)
                     continue
-                done[plan.steps[number].session.id] = one
+                done[plan.steps[number].session.id] = one = end.report
                 if watch is not None:
                     watch(one)
                 if progress is not None:
@@ -179,8 +203,19 @@ def apply(
     return _report(run, reports, seconds)
 
 
-_Do = Callable[[Sequence[int], bool], Iterator[tuple[int, SessionReport | None]]]
-"""Does the steps of these numbers, and yields each with its report, in this order"""
+_Do = Callable[[Sequence[int], bool], Iterator[tuple[int, _End]]]
+"""Does the steps of these numbers, and yields each with its end, in this order"""
+
+
+def _hands(run: _Run, workers: int, processes: int) -> AbstractContextManager[_Do]:
+    """Threads of this process, or several processes where that pays and is safe."""
+    processes = min(processes, workers)
+    if processes > 1 and len(run.plan.steps) >= 2 * processes and may_fork():
+        try:
+            return _in_processes(run, workers, processes)
+        except OSError as error:
+            log.warning("%s: the sync stays in one process", error)
+    return _in_threads(run, workers)
 
 
 @contextmanager
@@ -188,8 +223,13 @@ def _in_threads(run: _Run, workers: int) -> Iterator[_Do]:
     steps = run.plan.steps
     with ThreadPoolExecutor(max(1, workers)) as pool:
 
-        def do(numbers: Sequence[int], patient: bool) -> Iterator[tuple[int, SessionReport | None]]:
-            found = pool.map(lambda number: _session(run, steps[number], patient), numbers)
+        def one(number: int, patient: bool) -> _End:
+            end = run.refuse(number) or _session(run, steps[number], patient)
+            run.note(end)
+            return end
+
+        def do(numbers: Sequence[int], patient: bool) -> Iterator[tuple[int, _End]]:
+            found = pool.map(lambda number: one(number, patient), numbers)
             return zip(numbers, found, strict=True)
 
         try:
@@ -204,8 +244,7 @@ def _in_threads(run: _Run, workers: int) -> Iterator[_Do]:
             raise
 
 
-@contextmanager
-def _in_processes(run: _Run, workers: int, processes: int) -> Iterator[_Do]:
+def _in_processes(run: _Run, workers: int, processes: int) -> AbstractContextManager[_Do]:
     steps, session = run.plan.steps, run.conn.session_id
 
     def begin(pulse: Callable[[int], None]) -> None:
@@ -219,16 +258,28 @@ def _in_processes(run: _Run, workers: int, processes: int) -> Iterator[_Do]:
     def end() -> None:
         run.conn.close()
 
-    def work(number: int, patient: bool) -> SessionReport | None:
+    def work(number: int, patient: bool) -> _End:
         return _session(run, steps[number], patient)
 
-    def lost(number: int, reason: str) -> SessionReport | None:
-        step = steps[number]
-        return SessionReport(step.session.label, step.reason, failed=reason, exit_status=1)
+    def lost(number: int, reason: str) -> _End:
+        return _failed(steps[number], reason)
 
-    hand = Hand(work, begin, stop, end)
-    with Crew(hand, processes=processes, threads=workers, lost=lost, pulse=run.pulse) as crew:
-        yield crew.do
+    crew = Crew(
+        Hand(work, begin, stop, end),
+        processes=processes,
+        threads=workers,
+        lost=lost,
+        refuse=run.refuse,
+        heard=run.note,
+        pulse=run.pulse,
+    )
+
+    @contextmanager
+    def leading() -> Iterator[_Do]:
+        with crew:
+            yield crew.do
+
+    return leading()
 
 
 def _report(run: _Run, reports: tuple[SessionReport, ...], seconds: float) -> Report:
@@ -261,14 +312,11 @@ def _write_seen(run: _Run, session: Experiment, resources: int, stamp: str) -> N
     run.state.write_seen(session, words, resources, inventory.stamp(session), stamp)
 
 
-def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
-    """Bring one session; None if somebody else works on it and we do not wait for that."""
+def _session(run: _Run, step: Step, patient: bool) -> _End:
+    """Bring one session, if nobody else works on it or we wait for that."""
     session, rules = step.session, run.rules
     begin = time.monotonic()
     owner = f"sync of {session.label}"
-    if run.broken:
-        said = f"not tried, since: {run.broken}"
-        return SessionReport(session.label, step.reason, failed=said, exit_status=run.status)
     try:
         run.beat(0)
         with (
@@ -282,19 +330,16 @@ def _session(run: _Run, step: Step, patient: bool) -> SessionReport | None:
         ):
             known = run.state.read(session.id)
             if not (step.deep or step.reason == "repair") and _done_by_others(run, step, known):
-                return SessionReport(session.label, "found", kept=_count(known))
-            report = _fetch(run, step, known, begin)
-            run.note(None)
-            return report
+                return _End(SessionReport(session.label, "found", kept=_count(known)))
+            return _End(_fetch(run, step, known, begin), "done")
     except (XNATError, OSError) as error:
         if run.stop.is_set():
             raise
         if isinstance(error, XNATLockError) and not patient:
-            return None
-        run.note(error)
+            return _End(None)
         log.info("%s failed: %s", session.label, error)
         status = 1 if isinstance(error, XNATNotFoundError) else getattr(error, "exit_status", 1)
-        return SessionReport(session.label, step.reason, failed=str(error), exit_status=status)
+        return _failed(step, str(error), status, _kind_of(error))
 
 
 def _count(known: Known) -> int:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 import signal
 import sys
@@ -34,11 +35,11 @@ from typing import Generic, TypeVar
 
 __all__ = ["Crew", "CrewError", "Hand", "count_processors", "may_fork"]
 
+log = logging.getLogger(__name__)
+
 Result = TypeVar("Result")
 
 _NUMBER = 8
-_AHEAD = 2
-"""so many sessions lie ready for each child beyond those that its threads work on"""
 _PULSE = 0.2
 """seconds between two messages about bytes"""
 _PR_SET_PDEATHSIG = 1
@@ -115,6 +116,11 @@ class Crew(Generic[Result]):
         How many children, and how many threads all of them have together.
     lost : callable
         Makes the result of a session whose child was ended by somebody else: number and reason.
+    refuse : callable, optional
+        Called with a number before it is given to a child; what it returns, if anything, is the
+        result, and nobody does that session.
+    heard : callable, optional
+        Called here with each result as it comes.
     pulse : callable
         Called here with the numbers of bytes that the children tell of.
     """
@@ -127,19 +133,28 @@ class Crew(Generic[Result]):
         threads: int,
         lost: Callable[[int, str], Result],
         pulse: Callable[[int], None],
+        refuse: Callable[[int], Result | None] = lambda number: None,
+        heard: Callable[[Result], None] = lambda result: None,
     ) -> None:
         self._lost = lost
         self._pulse = pulse
+        self._refuse = refuse
+        self._heard = heard
         self._waiting: deque[int] = deque()
         self._children: list[_Child] = []
         hold, self._hold = os.pipe()
-        gc.freeze()  # what is there by now stays shared with the children
-        sys.stdout.flush()
-        sys.stderr.flush()
+        processes = min(processes, threads)
         try:
+            gc.freeze()  # what is there by now stays shared with the children
             for number in range(processes):
                 share = threads // processes + (number < threads % processes)
-                self._children.append(self._fork(hand, max(1, share), hold))
+                try:
+                    self._fork(hand, share, hold)
+                except OSError as error:
+                    if not self._children:
+                        raise
+                    log.warning("%s: %d processes are enough", error, len(self._children))
+                    break
         except BaseException:
             self.stop()
             raise
@@ -147,20 +162,32 @@ class Crew(Generic[Result]):
             gc.unfreeze()
             os.close(hold)
 
-    def _fork(self, hand: Hand[Result], threads: int, hold: int) -> _Child:
+    def _fork(self, hand: Hand[Result], threads: int, hold: int) -> None:
         ours, theirs = Pipe(duplex=False)
         numbers, orders = os.pipe()
         parent = os.getpid()
-        pid = os.fork()
-        if pid:
-            theirs.close()
-            os.close(numbers)
-            return _Child(pid, ours, orders, threads + _AHEAD)
+        signals = {getattr(signal, name) for name in _SIGNALS}
+        _flush()  # what is not written yet would be there twice
+        # A signal waits until the child is known here, and until it ignores it there.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        pid = -1
+        try:
+            pid = os.fork()
+            if pid > 0:
+                self._children.append(_Child(pid, ours, orders, threads))
+        finally:
+            if pid != 0:
+                theirs.close()
+                os.close(numbers)
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if pid > 0:
+            return
         status = 1
         try:
             _die_with(parent)
-            for name in _SIGNALS:  # of these the parent hears, and tells by the pipe
-                signal.signal(getattr(signal, name), signal.SIG_IGN)
+            for one in signals:  # of these the parent hears, and tells by the pipe
+                signal.signal(one, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             # A pipe ends for its reader when nobody holds its other end any more.
             os.close(self._hold)
             os.close(orders)
@@ -218,21 +245,26 @@ class Crew(Generic[Result]):
         order = iter(numbers)
         following = next(order, None)
         while left:
-            self._hand_out(patient)
-            for number, result in self._hear(left):
+            for number, result in (*self._hand_out(patient), *self._hear(left)):
                 left.discard(number)
                 found[number] = result
+                self._heard(result)
             while following is not None and following in found:
                 yield following, found.pop(following)
                 following = next(order, None)
 
-    def _hand_out(self, patient: bool) -> None:
-        """Give sessions to the children that have the fewest, and room for more."""
+    def _hand_out(self, patient: bool) -> list[tuple[int, Result]]:
+        """Give sessions to the children that have the fewest; those refused have a result."""
+        refused = []
         while self._waiting and self._children:
+            number = self._waiting[0]
+            result = self._refuse(number)
+            if result is not None:
+                refused.append((self._waiting.popleft(), result))
+                continue
             child = min(self._children, key=lambda one: len(one.given) - one.room)
             if len(child.given) >= child.room:
-                return
-            number = self._waiting[0]
+                break
             try:
                 code = (number * 2 + patient).to_bytes(_NUMBER, "little")
                 os.write(child.orders, code)
@@ -240,6 +272,7 @@ class Crew(Generic[Result]):
                 child.close()
                 continue
             child.given.add(self._waiting.popleft())
+        return refused
 
     def _hear(self, left: set[int]) -> Iterator[tuple[int, Result]]:
         """What the children tell next."""
@@ -247,11 +280,13 @@ class Crew(Generic[Result]):
             for number in sorted(left):
                 yield number, self._lost(number, "no process is left that could fetch it")
             return
+        if not self._waiting and not any(child.given for child in self._children):
+            return  # all that was left was refused
         ready = wait([child.channel for child in self._children])
         for child in [one for one in self._children if one.channel in ready]:
             try:
                 kind, number, result = child.channel.recv()
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # the latter in the middle of a message
                 yield from self._bury(child)
                 continue
             if kind == "took":
@@ -277,6 +312,13 @@ class Crew(Generic[Result]):
             yield number, self._lost(number, f"the process that fetched it {how}")
 
 
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):  # whoever writes next hears of it
+                stream.flush()
+
+
 def _wait_for(pid: int) -> int:
     """Wait for a child's end; its status, negative for a signal."""
     try:
@@ -299,22 +341,29 @@ def _be_a_child(
         if amount := pulse.add(count):
             tell("bytes", amount)
 
-    def one_session(number: int, patient: bool) -> None:
+    def one_session(number: int, patient: bool) -> bool:
+        tell("took", number)
         try:
-            tell("took", number)
             result = hand.work(number, patient)
         except BaseException as error:  # a fault of the program, or the end: it ends the run
             tell("raised", number, _in_words(error))
-            raise SystemExit from None
+            return False
         if amount := pulse.rest():
             tell("bytes", amount)
         tell("did", number, result)
+        return True
 
     def labour() -> None:
-        with contextlib.suppress(BrokenPipeError):  # the parent stopped listening: it is over
+        try:
             while code := os.read(numbers, _NUMBER):
                 number, patient = divmod(int.from_bytes(code, "little"), 2)
-                one_session(number, bool(patient))
+                if not one_session(number, bool(patient)):
+                    return
+        except BrokenPipeError:  # the parent stopped listening: it is over
+            return
+        except BaseException:  # the parent must not wait for what a lost thread had
+            traceback.print_exc()
+            os._exit(1)
 
     def listen() -> None:
         os.read(hold, 1)  # ends when the parent does, or wants us to

@@ -225,9 +225,14 @@ class _Folders:
         self.folders: dict[str, Inside] = {}
 
     def has(self, target: Path) -> bool:
-        """Whether something may lie at this place; some disks take names in any case."""
+        """Whether something may lie at this place.
+
+        Some disks take names in any case; some list others than they were given.
+        """
         folder, name = self._look(target)
-        return name.casefold() in folder.names
+        if name.casefold() in folder.names:
+            return True
+        return (not name.isascii() or name[-1] in ". ") and os.path.lexists(target)
 
     def of(self, target: Path) -> list[Path]:
         """Leftovers that were to become this file."""
