@@ -362,8 +362,9 @@ def test_A1_a_lost_login_is_renewed_in_each_process_and_ended(
 
 @pytest.mark.usefixtures("two_processors", "netrc")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["to all", "to the parent"])
 def test_D3_a_stopped_sync_of_several_processes_gives_everything_back(
-    standin: StandIn, tmp_path: Path, name: str
+    standin: StandIn, tmp_path: Path, send: Callable[[int, int], None], name: str
 ) -> None:
     fill(standin, 8)
     root = tmp_path / "data"
@@ -372,7 +373,7 @@ def test_D3_a_stopped_sync_of_several_processes_gives_everything_back(
     wait_for(lambda: list(root.rglob("*.part")))
     pids = children_of(run.pid)
     assert pids
-    os.killpg(run.pid, getattr(signal, name))  # as a terminal or a service manager does it
+    send(run.pid, getattr(signal, name))  # a terminal and a service manager send it to all
     _, said = run.communicate(timeout=60)
     assert run.returncode in (130, 143), said
     assert "Traceback" not in said
