@@ -152,10 +152,11 @@ class State:
         resources = []
         for name in names:
             if name.endswith(".json") and name != SEEN and not name.startswith("."):
-                manifest = read_manifest(folder / name)
+                manifest = read_manifest(f"{folder}/{name}")
                 if manifest is not None:
                     resources.append(manifest)
-        return Known(read_manifest(folder / SEEN) if SEEN in names else None, tuple(resources))
+        seen = read_manifest(f"{folder}/{SEEN}") if SEEN in names else None
+        return Known(seen, tuple(resources))
 
     def write_seen(
         self, session: Experiment, selection: str, resources: int, subject: str, own: str
