@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..connection.login import Connection
     from ..sync.order import Order
     from ..sync.plan import Plan
+    from ..sync.report import Report
 
 NAME = "sync"
 HELP = """Brings a project to a folder, and afterwards only what has changed.
@@ -137,25 +138,15 @@ def _sync(
     journal: Journal,
     said: list[dict[str, object]],
 ) -> int:
-    from ..sync.apply import Rules, apply
-    from ..sync.crew import count_processors
     from ..sync.deep import Turn, parse_deep
+    from ..sync.report import summarize
 
     todo = make_plan(conn, order, project)
     journal.write("plan", {"project": project, "steps": len(todo.steps), "same": todo.same})
-    rules = Rules(digests=order.digests, cap=order.cap)
-    bars = not arguments.no_progress
-    quiet = not arguments.json
-    with display(journal, project, len(todo.steps), bars=bars, failures=quiet) as shown:
-        report = apply(
-            conn,
-            todo,
-            workers=order.workers,
-            processes=min(order.workers, count_processors()),
-            rules=rules,
-            watch=shown.watch,
-            pulse=shown.pulse,
-        )
+    if todo.steps or todo.settled:
+        report = _apply(conn, order, todo, arguments, journal)
+    else:
+        report = summarize(todo)  # a quiet night: what brings files is not even loaded
     if order.deep and not report.failed:
         Turn.read(order.dest, project, parse_deep(order.deep)).done()
     summary = report.to_dict()
@@ -168,3 +159,24 @@ def _sync(
                 print(one.to_text())
         print("\n".join([*report.to_remarks(), report.to_line()]))
     return report.exit_status
+
+
+def _apply(
+    conn: Connection, order: Order, todo: Plan, arguments: argparse.Namespace, journal: Journal
+) -> Report:
+    from ..sync.apply import Rules, apply
+    from ..sync.crew import count_processors
+
+    bars = not arguments.no_progress
+    quiet = not arguments.json
+    project = todo.inventory.project
+    with display(journal, project, len(todo.steps), bars=bars, failures=quiet) as shown:
+        return apply(
+            conn,
+            todo,
+            workers=order.workers,
+            processes=min(order.workers, count_processors()),
+            rules=Rules(digests=order.digests, cap=order.cap),
+            watch=shown.watch,
+            pulse=shown.pulse,
+        )

@@ -36,7 +36,7 @@ from ..transfer.fetch import DIGESTS, Fetched, Job, fetch_session
 from ..uris import Address
 from .crew import Crew, Hand, may_fork
 from .plan import Plan, Step, origin_of, selection_words, wanted_resources
-from .report import Report, SessionReport
+from .report import Report, SessionReport, summarize
 from .state import Known, State
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def apply(
         sync_all(plan.root)
     seconds = round(time.monotonic() - begin, 3)
     reports = tuple(done[step.session.id] for step in plan.steps)
-    return _report(run, reports, seconds)
+    return summarize(plan, reports, seconds)
 
 
 _Do = Callable[[Sequence[int], bool], Iterator[tuple[int, _End]]]
@@ -280,23 +280,6 @@ def _in_processes(run: _Run, workers: int, processes: int) -> AbstractContextMan
             yield crew.do
 
     return leading()
-
-
-def _report(run: _Run, reports: tuple[SessionReport, ...], seconds: float) -> Report:
-    """All sessions, and what the plan has found, as far as the sessions did not change that."""
-    plan = run.plan
-    told = {path for one in reports for path in (*one.drifted, *one.displaced, *one.removed)}
-    left = {entry.path for _, entry in run.state.all_gone()} - told if plan.gone else ()
-    return Report(
-        plan.inventory.project,
-        reports,
-        plan.same,
-        seconds,
-        plan.deleted,
-        dict(plan.labels or {}),
-        tuple(path for path in plan.gone if path in left),
-        tuple(path for path in plan.drifted if path not in told),
-    )
 
 
 def _settle(run: _Run, step: Step) -> None:

@@ -6,8 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
-__all__ = ["Report", "SessionReport"]
+from .state import State
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+__all__ = ["Report", "SessionReport", "summarize"]
 
 MOST_NAMED = 20
 """so many files of a kind are named in a text; `to_dict` has all of them"""
@@ -160,3 +166,20 @@ class Report:
 def _some(names: Sequence[str]) -> list[str]:
     more = len(names) - MOST_NAMED
     return [*names[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])]
+
+
+def summarize(plan: Plan, sessions: tuple[SessionReport, ...] = (), seconds: float = 0.0) -> Report:
+    """All sessions, and what the plan has found, as far as the sessions did not change that."""
+    told = {path for one in sessions for path in (*one.drifted, *one.displaced, *one.removed)}
+    state = State(plan.root, plan.inventory.project)
+    left = {entry.path for _, entry in state.all_gone()} - told if plan.gone else ()
+    return Report(
+        plan.inventory.project,
+        sessions,
+        plan.same,
+        seconds,
+        plan.deleted,
+        dict(plan.labels or {}),
+        tuple(path for path in plan.gone if path in left),
+        tuple(path for path in plan.drifted if path not in told),
+    )
