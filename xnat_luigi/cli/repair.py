@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from .syncing import Journal, add_order, display, over_projects, read_order
+from .syncing import Journal, add_order, carry_out, display, over_projects, read_order
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -32,8 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Repairs one project after the other."""
     from ..sync import inventory, plan
-    from ..sync.apply import Rules, apply
-    from ..sync.crew import count_processors
 
     deep, arguments.deep = arguments.deep, None
     order = read_order(arguments)
@@ -50,15 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(todo.to_text())
             return 0
         with display(Journal(None), project, len(todo.steps), bars=True, failures=True) as shown:
-            report = apply(
-                conn,
-                todo,
-                workers=order.workers,
-                processes=min(order.workers, count_processors()),
-                rules=Rules(digests=order.digests, cap=order.cap),
-                watch=shown.watch,
-                pulse=shown.pulse,
-            )
+            report = carry_out(conn, order, todo, shown)
         sessions = (one.to_text() for one in report.sessions if not one.failed)
         print("\n".join([*sessions, *report.to_remarks(), report.to_line()]))
         return report.exit_status

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .syncing import DRIFT, Journal, add_order, display, over_projects, read_order
+from .syncing import DRIFT, Journal, add_order, carry_out, display, over_projects, read_order
 
 if TYPE_CHECKING:
     from ..connection.login import Connection
@@ -164,19 +164,8 @@ def _sync(
 def _apply(
     conn: Connection, order: Order, todo: Plan, arguments: argparse.Namespace, journal: Journal
 ) -> Report:
-    from ..sync.apply import Rules, apply
-    from ..sync.crew import count_processors
-
     bars = not arguments.no_progress
     quiet = not arguments.json
     project = todo.inventory.project
     with display(journal, project, len(todo.steps), bars=bars, failures=quiet) as shown:
-        return apply(
-            conn,
-            todo,
-            workers=order.workers,
-            processes=min(order.workers, count_processors()),
-            rules=Rules(digests=order.digests, cap=order.cap),
-            watch=shown.watch,
-            pulse=shown.pulse,
-        )
+        return carry_out(conn, order, todo, shown)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..connection.login import Connection
     from ..sync.order import Order
-    from ..sync.report import SessionReport
+    from ..sync.plan import Plan
+    from ..sync.report import Report, SessionReport
 
 SELECT = {
     "subjects": ("--subject", "labels or IDs of subjects"),
@@ -303,3 +304,19 @@ def display(
             yield shown
         finally:
             stop.set()
+
+
+def carry_out(conn: Connection, order: Order, todo: Plan, shown: Display) -> Report:
+    """Fetch what a plan says, as an order wants it, by as many processes as pay off."""
+    from ..sync.apply import Rules, apply
+    from ..sync.crew import count_processors
+
+    return apply(
+        conn,
+        todo,
+        workers=order.workers,
+        processes=min(order.workers, count_processors()),
+        rules=Rules(digests=order.digests, cap=order.cap),
+        watch=shown.watch,
+        pulse=shown.pulse,
+    )

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .save import machine
+from .save import machine, remove_file
 
-__all__ = ["Inside", "find_leftovers", "find_parts", "look_inside", "sweep"]
+__all__ = ["Inside", "find_leftovers", "find_parts", "look_inside", "remove_leftovers", "sweep"]
 
 _PART = re.compile(r"^\.(.*)\.([0-9a-f]+)-([0-9a-f]{8})-[0-9a-f]{8}\.part$", re.DOTALL)
 DAY = 86400.0
@@ -69,6 +69,13 @@ def look_inside(folder: Path) -> Inside:
 def find_leftovers(folder: Path) -> dict[str, list[Path]]:
     """The leftovers of `Inside`."""
     return look_inside(folder).leftovers
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the leftovers in one folder."""
+    for parts in find_leftovers(folder).values():
+        for part in parts:
+            remove_file(part)
 
 
 def find_parts(root: Path, now: float) -> Iterator[tuple[Path, float]]:

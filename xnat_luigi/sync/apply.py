@@ -29,8 +29,8 @@ from ..rest.records import Experiment, File, Resource
 from ..rest.services import refresh_catalog
 from ..staging.lock import slot, staged_lock
 from ..staging.manifest import Entry, Manifest, verify
-from ..staging.save import remove_file, sync_all
-from ..staging.sweep import find_leftovers
+from ..staging.save import sync_all
+from ..staging.sweep import remove_leftovers
 from ..transfer.carry import Carrier
 from ..transfer.fetch import DIGESTS, Fetched, Job, fetch_session
 from ..uris import Address
@@ -255,9 +255,6 @@ def _in_processes(run: _Run, workers: int, processes: int) -> AbstractContextMan
         run.stop.set()
         run.conn.interrupt()
 
-    def end() -> None:
-        run.conn.close()
-
     def work(number: int, patient: bool) -> _End:
         return _session(run, steps[number], patient)
 
@@ -265,7 +262,7 @@ def _in_processes(run: _Run, workers: int, processes: int) -> AbstractContextMan
         return _failed(steps[number], reason)
 
     crew = Crew(
-        Hand(work, begin, stop, end),
+        Hand(work, begin, stop, run.conn.close),
         processes=processes,
         threads=workers,
         lost=lost,
@@ -429,9 +426,7 @@ def _sweep(run: _Run, session: Experiment, done: Sequence[Fetched]) -> None:
     root = run.plan.root
     names = {entry.path.rpartition("/")[0] for one in done for entry in one.manifest.entries}
     for folder in (*(root / name for name in sorted(names)), run.state.folder(session.id)):
-        for parts in find_leftovers(folder).values():
-            for part in parts:
-                remove_file(part)
+        remove_leftovers(folder)
 
 
 def _files(run: _Run, session: Experiment, wanted: Sequence[Resource]) -> dict[str, list[File]]:

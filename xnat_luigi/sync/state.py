@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from ..exceptions import XNATConfigError
 from ..staging.manifest import Entry, Manifest, read_manifest, write_manifest
 from ..staging.save import append_line, remove_file, save_text
-from ..staging.sweep import find_leftovers
+from ..staging.sweep import remove_leftovers
 
 if TYPE_CHECKING:
     from ..rest.records import Experiment
@@ -110,9 +110,7 @@ class State:
     def sweep(self) -> None:
         """Remove what killed runs left half written of what stands here for all sessions."""
         for folder in (self.lock("").parent, self._partial("").parent, self.gone):
-            for parts in find_leftovers(folder).values():
-                for part in parts:
-                    remove_file(part)
+            remove_leftovers(folder)
 
     def neighbours(self) -> Iterator[Mapping[str, str]]:
         """What is known of the sessions of other projects in this destination."""
